@@ -1,0 +1,129 @@
+"""What every kind is built from: the model base, CEL rules, and the scalar types of the field.
+
+A rule lives beside the field or model that it constrains and nowhere else. The CRD carries it to the API
+server, and `lastgood validate` evaluates the very same text offline, so both say the same sentence.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One CEL rule and the sentence that tells a user what to write instead."""
+
+    rule: str
+    message: str
+
+    def as_schema(self) -> dict[str, str]:
+        """The rule in the form that a CRD's ``x-kubernetes-validations`` holds."""
+        return {"rule": self.rule, "message": self.message}
+
+
+class Model(BaseModel):
+    """Base of every part of a kind. Keys are camelCase outside and snake_case inside; unknown keys are pruned."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    rules: ClassVar[Sequence[Rule]] = ()
+    """CEL rules over this object as a whole."""
+
+
+def cel(*rules: Rule, **extra: Any) -> Any:
+    """Field metadata that puts CEL rules, and other schema keywords, on one field."""
+    schema: dict[str, Any] = dict(extra)
+    if rules:
+        schema["x-kubernetes-validations"] = [rule.as_schema() for rule in rules]
+    return Field(json_schema_extra=schema)
+
+
+_DURATION = r"^([0-9]+(ms|s|m|h))+$"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(duration: str) -> float:
+    """Seconds in a duration such as ``1h30m``.
+
+    Raises ValueError for anything that the schema's duration rule would refuse.
+    """
+    if not re.match(_DURATION, duration):
+        msg = f'"{duration}" is not a duration: write a number and a unit, such as "30s", "5m" or "1h30m"'
+        raise ValueError(msg)
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
+
+
+def duration_rules(minimum: str, maximum: str) -> tuple[Rule, ...]:
+    """Rules for a duration field: its form, then its bounds (both inclusive)."""
+    return (
+        Rule(
+            f"self.matches('{_DURATION}')",
+            'write a duration as a number and a unit, such as "30s", "5m" or "1h30m"',
+        ),
+        Rule(
+            # A text that is no duration has had its own sentence already: say one thing at a time.
+            f"!self.matches('{_DURATION}') || "
+            f"(duration(self) >= duration('{minimum}') && duration(self) <= duration('{maximum}'))",
+            f"write a duration between {minimum} and {maximum}",
+        ),
+    )
+
+
+def duration_field(minimum: str, maximum: str) -> Any:
+    """Metadata of a duration field; combine as ``Annotated[str, duration_field("1s", "1h")]``."""
+    return Field(
+        max_length=20,
+        json_schema_extra={"x-kubernetes-validations": [r.as_schema() for r in duration_rules(minimum, maximum)]},
+    )
+
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                Rule(
+                    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                    'write the name of an object: lower-case letters, digits, "-" and ".", such as "backend"',
+                ).as_schema()
+            ]
+        },
+    ),
+]
+"""Name of an object in the same namespace."""
+
+Label = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""Name of an element inside a list of a kind."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class KeyRef(Model):
+    """One key of a Secret or ConfigMap in the same namespace."""
+
+    name: Name = Field(description="Name of the object, in this resource's own namespace.")
+    key: str = Field(min_length=1, max_length=253, description="Key in its data.")
+
+
+def one_of(*fields: str, what: str) -> Rule:
+    """Exactly one of these optional fields is set."""
+    count = " + ".join(f"(has(self.{f}) ? 1 : 0)" for f in fields)
+    listed = ", ".join(fields[:-1]) + " or " + fields[-1]
+    return Rule(f"{count} == 1", f"write exactly one of {listed}: {what}")
+
+
+class Condition(Model):
+    """metav1.Condition."""
+
+    type: str = Field(max_length=316)
+    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
+    observed_generation: int | None = None
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    reason: str = Field(max_length=1024)
+    message: str = Field(default="", max_length=32768)

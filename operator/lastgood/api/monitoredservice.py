@@ -1,0 +1,216 @@
+"""MonitoredService: a workload, how its health is seen, and what is done when it breaks."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lastgood.api.base import Condition, Model, Name, Rule, duration_field
+from lastgood.api.probes import Dependency, Probe
+
+_MAP_BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+class TargetRef(Model):
+    """The workload in the same namespace."""
+
+    api_version: Literal["apps/v1"] = "apps/v1"
+    kind: Literal["Deployment"] = Field(
+        default="Deployment", description="Deployment; StatefulSet and DaemonSet are planned."
+    )
+    name: Name
+
+
+class Stability(Model):
+    """When a revision counts as seen to be good."""
+
+    soak: Annotated[str, duration_field("1s", "168h")] = Field(
+        default="10m", description="How long the rollout must be complete and every probe green without a break."
+    )
+    keep: Annotated[int, Field(ge=1, le=10)] = Field(default=5, description="How many good revisions are remembered.")
+
+
+class HealthFailing(Model):
+    """Health is False without a break for this long."""
+
+    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
+
+
+class Triggers(Model):
+    """What starts a rollback."""
+
+    health_failing: HealthFailing = Field(default=HealthFailing())
+
+
+class RollbackLimit(Model):
+    """How many rollbacks of one service are allowed in a window."""
+
+    count: Annotated[int, Field(ge=1, le=100)] = 3
+    window: Annotated[str, duration_field("1m", "168h")] = "24h"
+
+
+class RollbackPolicy(Model):
+    """Whether, when and how this service is rolled back."""
+
+    policy: Literal["Automatic", "Manual", "DryRun", "Disabled"] = Field(
+        default="Automatic",
+        description=(
+            "Automatic acts; Manual prepares a Rollback that waits for approval; DryRun writes what it would have "
+            "done; Disabled does nothing."
+        ),
+    )
+    triggers: Triggers = Field(default=Triggers())
+    cooldown: Annotated[str, duration_field("0s", "168h")] = Field(
+        default="10m", description="No automatic rollback starts this long after the last one ended."
+    )
+    limit: RollbackLimit = Field(default=RollbackLimit())
+    config_maps: Literal["Restore", "Ignore"] = Field(
+        default="Restore", description="Whether the ConfigMaps that the pod template names are put back too."
+    )
+    git_ops: Literal["AlertOnly", "Override"] = Field(
+        default="AlertOnly",
+        description="For a target managed by Argo CD or Flux, which would undo the rollback: only say so, or act.",
+    )
+    rollout_timeout: Annotated[str, duration_field("10s", "24h")] = Field(
+        default="10m", description="How long the rollout of the restored revision may take."
+    )
+    validation_timeout: Annotated[str, duration_field("5s", "24h")] = Field(
+        default="5m", description="How long the probes may take to be green after that rollout."
+    )
+
+
+class MonitoredServiceSpec(Model):
+    """Desired state."""
+
+    rules: ClassVar[Sequence[Rule]] = ()
+
+    target_ref: TargetRef = Field(
+        description="The workload that is watched and rolled back.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                Rule(
+                    "self == oldSelf",
+                    "targetRef cannot be changed, since the remembered revisions belong to it: "
+                    "delete this MonitoredService and create one for the other workload",
+                ).as_schema()
+            ]
+        },
+    )
+    suspend: bool = Field(default=False, description="Stop probing and acting; what is remembered stays.")
+    probes: Annotated[list[Probe], Field(min_length=1, max_length=16)] = Field(
+        description="All of them must pass.", json_schema_extra=_MAP_BY_NAME
+    )
+    depends_on: Annotated[list[Dependency], Field(max_length=16)] = Field(
+        default=[],
+        description="While one of these is failing, this service is not rolled back: the cause is elsewhere.",
+        json_schema_extra=_MAP_BY_NAME,
+    )
+    stability: Stability = Field(default=Stability())
+    rollback: RollbackPolicy = Field(
+        default=RollbackPolicy(policy="Disabled"),
+        description="Left out, the service is watched and its good revisions are remembered, but nothing is changed.",
+    )
+
+
+class ConfigRef(Model):
+    """A ConfigMap or Secret that a pod template names, and what it held."""
+
+    kind: Literal["ConfigMap", "Secret"]
+    name: str
+    hash: str = Field(default="", description="Hash of a ConfigMap's data; for a Secret, of its UID and version only.")
+
+
+class GoodRevision(Model):
+    """A revision that was seen to be good."""
+
+    key: str = Field(description="Hash of pod template and ConfigMaps: what makes a revision the same one.")
+    template_hash: str
+    revision: int = Field(description="The Deployment's revision number when it was last seen.")
+    replica_set_uid: str = Field(default="", alias="replicaSetUID")
+    pod_template_hash: str = ""
+    version: str = Field(default="", description="app.kubernetes.io/version, or the image's tag.")
+    images: list[str] = Field(default=[], description="Images with the digests that ran, container by container.")
+    configs: list[ConfigRef] = []
+    good_since: str = Field(json_schema_extra={"format": "date-time"})
+    snapshot: str = Field(description="Name of the ControllerRevision that holds template and ConfigMaps.")
+
+
+class CurrentRevision(Model):
+    """The revision that the target asks for now."""
+
+    key: str
+    revision: int = 0
+    version: str = ""
+    since: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class ProbeStatus(Model):
+    """One probe, written when its state flips."""
+
+    name: str
+    state: Literal["Passing", "Failing", "Unknown"]
+    since: str = Field(json_schema_extra={"format": "date-time"})
+    reason: str = ""
+
+
+class HealthStatus(Model):
+    """The verdict over all probes."""
+
+    state: Literal["True", "False", "Unknown"]
+    since: str = Field(description="First observation of the unbroken run.", json_schema_extra={"format": "date-time"})
+
+
+class RollbackMark(Model):
+    """One rollback that was started for this service."""
+
+    name: str
+    bad_key: str
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    automatic: bool = True
+
+
+class MonitoredServiceStatus(Model):
+    """Observed state; written only when something flips."""
+
+    observed_generation: int | None = None
+    conditions: list[Condition] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
+    health: HealthStatus | None = None
+    probes: list[ProbeStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
+    current: CurrentRevision | None = None
+    left_good_at: str | None = Field(
+        default=None,
+        description="When the target left the last good revision.",
+        json_schema_extra={"format": "date-time"},
+    )
+    good_revisions: list[GoodRevision] = Field(default=[], description="Newest first.")
+    last_good: str = Field(default="", description="Version (or revision) that a rollback would go to.")
+    rollbacks: list[RollbackMark] = Field(default=[], description="Newest first.")
+
+
+class MonitoredService(Model):
+    """A service: where it runs, how its health is seen, and what is done when a release breaks it."""
+
+    spec: MonitoredServiceSpec
+    status: MonitoredServiceStatus | None = None
+
+
+NAMES = {
+    "plural": "monitoredservices",
+    "singular": "monitoredservice",
+    "kind": "MonitoredService",
+    "shortNames": ["ms"],
+    "categories": ["lastgood"],
+}
+
+COLUMNS = [
+    {"name": "Target", "type": "string", "jsonPath": ".spec.targetRef.name"},
+    {"name": "Healthy", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Healthy")].status'},
+    {"name": "Current", "type": "string", "jsonPath": ".status.current.version"},
+    {"name": "Last good", "type": "string", "jsonPath": ".status.lastGood"},
+    {"name": "Policy", "type": "string", "jsonPath": ".spec.rollback.policy"},
+    {"name": "Rolling back", "type": "string", "jsonPath": '.status.conditions[?(@.type=="RollingBack")].reason'},
+    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status', "priority": 1},
+    {"name": "Why", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Healthy")].message', "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
