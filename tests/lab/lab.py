@@ -1,0 +1,183 @@
+"""The lab as tests and demonstrations use it: up, down, and a component stopped or started in between."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.lab import controlplane, go_build, node
+from tests.lab.instance import Instance
+from tests.lab.locks import locked, progress
+from tests.lab.paths import LabError, home_dir
+from tests.lab.processes import GRACE_SECONDS, terminate
+from tests.lab.state import Mode, State
+
+NEEDED = {"control-plane": ("etcd", "kubernetes"), "node": ("etcd", "kubernetes", "coredns", "helm")}
+
+
+class Lab:
+    """One lab by its name. Cheap to make: all that it knows is read from the lab's folder.
+
+    Without `mode`, the lab is of the mode that it is up in, else a node.
+    """
+
+    def __init__(self, name: str = "lab", mode: Mode | None = None, *, controllers: bool = False) -> None:
+        self.name = name
+        self._instance = Instance(name)
+        state = self._instance.state
+        self.mode: Mode = mode or (state.mode if state else "node")
+        self.controllers = controllers or self.mode == "node"
+
+    @classmethod
+    def all(cls) -> "list[Lab]":
+        """Return every lab of this user that is up or left something behind."""
+        home = home_dir()
+        return [cls(path.name) for path in sorted(home.iterdir()) if path.is_dir()] if home.is_dir() else []
+
+    def up(self) -> None:
+        """Boot it. One that is up already stays as it is; what is left of a dead one is removed first.
+
+        :raises LabError: when a component does not become ready, or another kind of lab by this name is up.
+        """
+        pins = [str(go_build.build(product)) for product in NEEDED[self.mode]]
+        if self.mode == "node":
+            node.prepare()
+        with self._locked():
+            state = self._instance.state
+            if state is not None and self._healthy(state):
+                if state.mode != self.mode or (self.controllers and not state.controllers):
+                    msg = (
+                        f"lab {self.name} is up as another kind ({state.mode}): take it down first, or use another name"
+                    )
+                    raise LabError(msg)
+                if state.pins == pins:
+                    return
+                progress(f"{self.name} runs other versions than are pinned now: booting it anew")
+            elif self._instance.dir.exists():
+                progress(f"{self.name} did not end in order, or is damaged: booting it anew")
+            self._sweep(orderly=False)
+            self._boot(pins)
+
+    def _boot(self, pins: list[str]) -> None:
+        began = time.monotonic()
+        instance = self._instance
+        state = State(mode=self.mode, controllers=self.controllers, pins=pins)
+        instance.begin(state)
+        if self.mode == "node":
+            node.boot(instance)
+        else:
+            controlplane.boot(instance, controllers=self.controllers)
+        state.ready = True
+        instance.save()
+        progress(f"{self.name} ({self.mode}) is ready: {time.monotonic() - began:.1f} s")
+
+    def down(self) -> None:
+        """End it and remove all that it made. One that is not there is fine."""
+        with self._locked():
+            self._sweep(orderly=True)
+
+    def _sweep(self, *, orderly: bool) -> None:
+        instance = self._instance
+        if orderly and instance.state is not None and instance.state.mode == "node":
+            node.delete_pods(instance)
+        if node.possible():
+            node.sweep(instance, grace=GRACE_SECONDS if orderly else 0)
+        else:
+            instance.end_processes(grace=GRACE_SECONDS if orderly else 0)
+        instance.remove()
+
+    def status(self) -> dict[str, str]:
+        """Return each component's state in a word, and the lab's own under its mode; empty when there is no lab."""
+        self._reload()
+        state = self._instance.state
+        if state is None:
+            return {}
+        words = {name: "running" if item.process.alive else "stopped" for name, item in state.components.items()}
+        return {state.mode: "ready" if self._healthy(state) else "not ready", **words}
+
+    def stop(self, component: str, *, kill: bool = False) -> None:
+        """Stop a component: SIGTERM and, after a grace period, SIGKILL; SIGKILL at once with `kill`."""
+        with self._locked():
+            item = self._state().components[self._known(component)]
+            terminate([item.process], grace=0 if kill else GRACE_SECONDS)
+
+    def start(self, component: str) -> None:
+        """Start a component that was stopped, as it was started first, and wait until the API server is ready."""
+        with self._locked():
+            item = self._state().components[self._known(component)]
+            if not item.process.alive:
+                self._instance.spawn(component, item.argv)
+            # The others may be down on purpose: only the one that was started is waited for.
+            if component in {"etcd", "kube-apiserver"} and self._running("etcd") and self._running("kube-apiserver"):
+                self._instance.wait_alone(component, "the API server", self._instance.api().ready)
+
+    def restart(self, component: str, *, kill: bool = False) -> None:
+        """Stop and start a component."""
+        self.stop(component, kill=kill)
+        self.start(component)
+
+    def logs(self, component: str) -> Path:
+        """Return the path of a component's log."""
+        return self._instance.log(self._known(component))
+
+    def load_image(self, path: Path) -> None:
+        """Make the images of a docker-archive tar known to the node."""
+        node.load_image(self._instance, path)
+
+    def bin(self, name: str) -> Path:
+        """Return the path of a program that the lab builds, such as `helm` or `kubectl`."""
+        return Path(self._instance.binary(name))
+
+    @property
+    def api_url(self) -> str:
+        return self._state().api_url
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig: stands alone, and works on this machine inside and outside of the lab."""
+        return self._instance.kubeconfig
+
+    @property
+    def exec_prefix(self) -> list[str]:
+        """What to put before a command so that it runs in the lab's network, with KUBECONFIG and PATH set.
+
+        Each program in it hands over to the next, so that the process id and signals are the command's own.
+        """
+        state = self._state()
+        path = [*state.pins, os.environ.get("PATH", os.defpath)]
+        settings = ["env", f"KUBECONFIG={self.kubeconfig}", f"PATH={':'.join(path)}"]
+        return [*node.enter(self.name), *settings] if state.mode == "node" else settings
+
+    def _healthy(self, state: State) -> bool:
+        alive = all(item.process.alive for item in state.components.values())
+        return state.ready and alive and self._instance.api().ready()
+
+    def _running(self, component: str) -> bool:
+        return self._state().components[component].process.alive
+
+    def _known(self, component: str) -> str:
+        components = self._state().components
+        if component not in components:
+            msg = f"lab {self.name} has no component {component!r}; there are: {', '.join(components)}"
+            raise LabError(msg)
+        return component
+
+    def _state(self) -> State:
+        state = self._instance.state
+        if state is None:
+            self._reload()
+            state = self._instance.state
+        if state is None:
+            msg = f"lab {self.name} is not up"
+            raise LabError(msg)
+        return state
+
+    def _reload(self) -> None:
+        self._instance.state = State.load(self._instance.dir)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locked(home_dir() / f"{self.name}.lock", say=f"another process is busy with {self.name}, waiting for it"):
+            self._reload()
+            yield
