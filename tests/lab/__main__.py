@@ -117,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
 
     up = command("up", "boot a lab, or leave it as it is when it is up")
     up.add_argument("--mode", choices=["node", "control-plane"], help="default: what it is up as, else node")
-    up.add_argument("--controllers", action="store_true", help="run the controller manager in control-plane mode too")
+    up.add_argument(
+        "--controllers", action="store_true", default=None, help="run the controller manager in control-plane mode too"
+    )
     command("down", "end a lab and remove all it made").add_argument("--all", action="store_true")
     command("status", "say what runs; exit 0 when all is ready", lab=None)
     command("kubeconfig", "print the path of the administrator's kubeconfig")

@@ -1,7 +1,7 @@
 """Builds the lab's Go programs from pinned sources, once, into the cache.
 
-The pins are `go/<product>/go.mod` and `go.sum`; a folder of binaries is named after a hash of everything that decides
-its content, so a changed pin, toolchain or flag builds anew and an unchanged one costs a file look-up.
+The pins are `go/<product>/go.mod` and `go.sum`; a folder of binaries is named after a hash of those files, the
+toolchain and the flags, so a change in any of them builds anew and no change costs a file look-up.
 """
 
 import hashlib
@@ -70,6 +70,7 @@ def products() -> dict[str, Product]:
                 f"{_VERSION}.gitTreeState": "clean",
             },
         ),
+        "pause": Product(binaries={"pause": "."}, stamps={}),
         "etcd": Product(binaries={"etcd": "go.etcd.io/etcd/server/v3"}, stamps={}),
         "coredns": Product(binaries={"coredns": "github.com/coredns/coredns"}, stamps={}),
         "helm": Product(
@@ -107,7 +108,7 @@ def build(name: str) -> Path:
     go, version = toolchain()
     key = hashlib.sha256()
     flags = [*_flags(product), *product.binaries.values()]
-    for part in (_read(name, "go.mod"), _read(name, "go.sum"), version, *flags):
+    for part in (*(path.read_text() for path in sorted((HERE / "go" / name).iterdir())), version, *flags):
         key.update(part.encode() + b"\0")
     parent = cache_dir() / "bin"
     target = parent / f"{name}-{key.hexdigest()[:16]}"

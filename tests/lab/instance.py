@@ -92,10 +92,14 @@ class Instance:
         return {self.log(name): component.process for name, component in self._live.components.items()}
 
     def end_processes(self, *, grace: float) -> None:
-        """End every process of the lab: those written down, and those that only their environment gives away."""
+        """End every process of the lab: those written down, and those that only their environment gives away.
+
+        The latter are children that outlived their parent (containerd's shims, which heed no SIGTERM) or were started
+        by an `up` that died before it wrote them down.
+        """
         recorded = [component.process for component in self.state.components.values()] if self.state else []
         terminate(recorded, grace=grace)
-        terminate(marked(self.dir), grace=grace)
+        terminate(marked(self.dir), grace=0)
 
     def remove(self) -> None:
         """Delete the folder and everything in it."""

@@ -19,15 +19,16 @@ NEEDED = {"control-plane": ("etcd", "kubernetes"), "node": ("etcd", "kubernetes"
 class Lab:
     """One lab by its name. Cheap to make: all that it knows is read from the lab's folder.
 
-    Without `mode`, the lab is of the mode that it is up in, else a node.
+    Without `mode` or `controllers`, the lab is what it is up as, or was before it was damaged; else a node.
     """
 
-    def __init__(self, name: str = "lab", mode: Mode | None = None, *, controllers: bool = False) -> None:
+    def __init__(self, name: str = "lab", mode: Mode | None = None, *, controllers: bool | None = None) -> None:
         self.name = name
         self._instance = Instance(name)
         state = self._instance.state
         self.mode: Mode = mode or (state.mode if state else "node")
-        self.controllers = controllers or self.mode == "node"
+        asked = (state is not None and state.controllers) if controllers is None else controllers
+        self.controllers = asked or self.mode == "node"
 
     @classmethod
     def all(cls) -> "list[Lab]":

@@ -1,0 +1,3 @@
+module lastgood.dev/lab/pause
+
+go 1.21
