@@ -42,7 +42,7 @@ def delete(name: str) -> None:
     """Kill what is in the cgroup, and remove it."""
     folders = [folder for hierarchy in _hierarchies() if (folder := hierarchy / root(name)[1:]).is_dir()]
     deadline = time.monotonic() + EMPTY_SECONDS
-    while any(_kill(folder) for folder in folders) or not all([_remove(folder) for folder in folders]):
+    while sum(map(_kill, folders)) or not all(map(_remove, folders)):
         if time.monotonic() > deadline:
             msg = f"cgroup {root(name)} does not become empty"
             raise LabError(msg)
