@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.lab import go_build
+from tests.lab import go_build, images
 from tests.lab.lab import Lab
 from tests.lab.locks import progress
 from tests.lab.paths import LabError
@@ -90,6 +90,22 @@ def _load_image(arguments: argparse.Namespace) -> None:
         Lab(arguments.name).load_image(path)
 
 
+def _build_image(arguments: argparse.Namespace) -> None:
+    bases = {name: packages.split(",") if packages else [] for name, packages in map(_pair, arguments.base)}
+    path = images.build(arguments.file, arguments.context, arguments.tag, bases, dict(map(_pair, arguments.build_arg)))
+    if arguments.load:
+        Lab(arguments.name).load_image(path)
+    print(path)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        msg = f"{text!r} is not of the form NAME=VALUE"
+        raise LabError(msg)
+    return name, value
+
+
 COMMANDS = {
     "up": _up,
     "down": _down,
@@ -103,6 +119,7 @@ COMMANDS = {
     "bin": _bin,
     "build": _build,
     "load-image": _load_image,
+    "build-image": _build_image,
 }
 
 
@@ -132,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     command("bin", "print the path of helm, kubectl, ...").add_argument("program")
     command("build", "build the Go programs").add_argument("products", nargs="*")
     command("load-image", "import docker-archive tars").add_argument("tars", nargs="+", type=Path)
+    image = command("build-image", "build a Dockerfile on root file systems of Debian packages; print the tar's path")
+    image.add_argument("--file", type=Path, required=True)
+    image.add_argument("--context", type=Path, required=True)
+    image.add_argument("--tag", required=True, help="such as docker.io/local/x:dev")
+    image.add_argument("--base", action="append", default=[], metavar="NAME=PKG,PKG", help="what FROM NAME is")
+    image.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    image.add_argument("--load", action="store_true", help="import it into the lab, too")
     return parser
 
 

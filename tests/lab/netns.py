@@ -124,7 +124,7 @@ def enter(name: str) -> list[str]:
 
 
 def delete(name: str) -> None:
-    """Remove the namespace, its cable and its resolv.conf. Processes that others run in it keep a network of nothing."""
+    """Remove the namespace, its cable and its resolv.conf. What others still run in it keeps an unconnected network."""
     space = namespace(name)
     for command in (["-n", space, "link", "delete", "eth0"], ["netns", "delete", space]):
         subprocess.run(["ip", *command], check=False, capture_output=True)
