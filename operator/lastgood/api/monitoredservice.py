@@ -167,7 +167,8 @@ class RollbackMark(Model):
     name: str
     bad_key: str
     at: str = Field(json_schema_extra={"format": "date-time"})
-    automatic: bool = True
+    ended: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    outcome: str = Field(default="", description="Phase in which the Rollback ended; empty while it is under way.")
 
 
 class MonitoredServiceStatus(Model):

@@ -93,7 +93,7 @@ class HttpProbe(Model):
         ),
     )
 
-    url: Annotated[str, Field(min_length=8, max_length=2048)] = Field(
+    url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
         description='Absolute URL, such as "http://backend:8000/health".',
         json_schema_extra={
             "x-kubernetes-validations": [

@@ -1,0 +1,183 @@
+"""Offline validation of manifests: the sentences that `kubectl apply` would give, without a cluster.
+
+The structural part follows the API server's wording. The CEL part evaluates the very rules that the CRDs
+carry, on the object with defaults filled in, as the server does.
+"""
+
+import copy
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import celpy
+from celpy import celtypes
+
+from lastgood.api import API_VERSION, GROUP
+from lastgood.api.kinds import KINDS
+from lastgood.api.schema import Schema, structural
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "number": (int, float),
+}
+
+
+@cache
+def _schemas() -> dict[str, Schema]:
+    return {kind.name: structural(kind.model) for kind in KINDS}
+
+
+def validate(manifest: Any) -> list[str]:
+    """What is wrong with one manifest, a sentence each; empty when the cluster would take it."""
+    if not isinstance(manifest, dict):
+        return ["the document is no object: write apiVersion, kind, metadata and spec"]
+    kind, version = manifest.get("kind"), str(manifest.get("apiVersion", ""))
+    if not version.startswith(f"{GROUP}/"):
+        return []
+    if version != API_VERSION or kind not in _schemas():
+        known = ", ".join(sorted(_schemas()))
+        return [f'no kind "{kind}" in version "{version}": write apiVersion {API_VERSION} and one of {known}']
+    if not isinstance(manifest.get("metadata"), dict) or not (
+        manifest["metadata"].get("name") or manifest["metadata"].get("generateName")
+    ):
+        return ["metadata.name: Required value: name or generateName is required"]
+    schema = _schemas()[kind]
+    # The status subresource is not written by apply; what stands there is dropped.
+    body = {"spec": copy.deepcopy(manifest["spec"])} if "spec" in manifest else {}
+    unknown = [
+        f'unknown field "{k}"' for k in manifest if k not in {"apiVersion", "kind", "metadata", "spec", "status"}
+    ]
+    apply_defaults(body, schema)
+    problems = unknown + list(_structure(body, schema, ""))
+    # Rules see only what has the right shape: the API server, too, stops at structural errors.
+    return problems or list(_rules(body, schema, ""))
+
+
+def apply_defaults(value: Any, schema: Schema) -> None:
+    """Fill in defaults in place, as the API server does before it validates."""
+    if isinstance(value, dict):
+        for name, child in schema.get("properties", {}).items():
+            if value.get(name) is None and "default" in child:
+                value[name] = copy.deepcopy(child["default"])
+            if name in value:
+                apply_defaults(value[name], child)
+    elif isinstance(value, list):
+        for item in value:
+            apply_defaults(item, schema.get("items", {}))
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _structure(value: Any, schema: Schema, path: str) -> Iterator[str]:
+    expected = schema.get("type")
+    if expected is None:
+        return
+    wrong = not isinstance(value, _TYPES[expected]) or (isinstance(value, bool) and expected != "boolean")
+    if wrong:
+        actual = next((n for n, t in _TYPES.items() if type(value) is t), type(value).__name__)
+        shown = _shown(value) if not isinstance(value, dict | list) else f'"{actual}"'
+        yield f'{path}: Invalid value: {shown}: {path} in body must be of type {expected}: "{actual}"'
+        return
+    if isinstance(value, dict):
+        yield from _object(value, schema, path)
+    elif isinstance(value, list):
+        yield from _array(value, schema, path)
+    else:
+        yield from _scalar(value, schema, path)
+
+
+def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
+    properties = schema.get("properties", {})
+    for name in schema.get("required", []):
+        if name not in value:
+            yield f"{_join(path, name)}: Required value"
+    for name, child in value.items():
+        if name not in properties:
+            yield f'unknown field "{_join(path, name)}"'
+        elif child is not None:
+            yield from _structure(child, properties[name], _join(path, name))
+
+
+def _array(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
+    if len(value) > schema.get("maxItems", len(value)):
+        yield f"{path}: Too many: {len(value)}: must have at most {schema['maxItems']} items"
+    if len(value) < schema.get("minItems", 0):
+        yield (
+            f"{path}: Invalid value: {len(value)}: {path} in body should have at least {schema['minItems']} items"
+        )
+    for index, item in enumerate(value):
+        yield from _structure(item, schema["items"], f"{path}[{index}]")
+    keys = schema.get("x-kubernetes-list-map-keys", [])
+    seen: set[tuple[str, ...]] = set()
+    for index, item in enumerate(value):
+        if isinstance(item, dict) and keys:
+            key = tuple(str(item.get(k)) for k in keys)
+            if key in seen:
+                yield f"{path}[{index}]: Duplicate value: {_shown({k: item.get(k) for k in keys})}"
+            seen.add(key)
+
+
+def _scalar(value: Any, schema: Schema, path: str) -> Iterator[str]:
+    where = f"{path}: Invalid value: {_shown(value)}: {path} in body should"
+    if "enum" in schema and value not in schema["enum"]:
+        supported = ", ".join(_shown(v) for v in schema["enum"])
+        yield f"{path}: Unsupported value: {_shown(value)}: supported values: {supported}"
+    if isinstance(value, str):
+        if len(value) > schema.get("maxLength", len(value)):
+            yield f"{path}: Too long: may not be more than {schema['maxLength']} bytes"
+        if len(value) < schema.get("minLength", 0):
+            yield f"{where} be at least {schema['minLength']} chars long"
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            yield f"{where} match '{schema['pattern']}'"
+    elif not isinstance(value, bool):
+        if value < schema.get("minimum", value):
+            yield f"{where} be greater than or equal to {schema['minimum']}"
+        if value > schema.get("maximum", value):
+            yield f"{where} be less than or equal to {schema['maximum']}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+
+def _duration(text: celtypes.Value) -> celtypes.Value:
+    units = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours"}
+    parts = re.findall(r"([0-9]+)(ms|s|m|h)", str(text))
+    return celtypes.DurationType(sum((dt.timedelta(**{units[u]: int(n)}) for n, u in parts), dt.timedelta()))
+
+
+@cache
+def _program(rule: str) -> celpy.Runner:
+    environment = celpy.Environment()
+    return environment.program(environment.compile(rule), functions={"duration": _duration})
+
+
+def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
+    for entry in schema.get("x-kubernetes-validations", []):
+        # A rule over the old object has nothing to say of a manifest alone.
+        if "oldSelf" in entry["rule"]:
+            continue
+        try:
+            held = bool(_program(entry["rule"]).evaluate({"self": celpy.json_to_cel(value)}))
+        except celpy.CELEvalError:
+            held = False
+        if not held:
+            shown = _shown(value) if not isinstance(value, dict | list) else f'"{schema["type"]}"'
+            yield f"{path}: Invalid value: {shown}: {entry['message']}"
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if child is not None and name in schema.get("properties", {}):
+                yield from _rules(child, schema["properties"][name], _join(path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _rules(item, schema["items"], f"{path}[{index}]")

@@ -1,0 +1,104 @@
+"""From single outcomes to a verdict over a service: True, False or Unknown, and since when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from lastgood.domain.outcome import Outcome, ProbeReason, Verdict
+
+
+class State(StrEnum):
+    """State of one probe, named as status shows it."""
+
+    PASSING = "Passing"
+    FAILING = "Failing"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How many equal outcomes in a row it takes to believe them."""
+
+    failures: int = 3
+    successes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What is believed of one probe, and the run of equal outcomes that may change it."""
+
+    state: State = State.UNKNOWN
+    since: float = 0.0
+    """First outcome of the run that led to this state."""
+    reason: str = ""
+    detail: str = ""
+    run: Verdict | None = None
+    """Verdict of the latest outcomes; None when this process has seen none yet."""
+    run_length: int = 0
+    run_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Verdict over all probes of a service."""
+
+    state: str = "Unknown"
+    """"True", "False" or "Unknown", as in a condition."""
+    since: float = 0.0
+
+
+_BELIEVED = {Verdict.PASS: State.PASSING, Verdict.FAIL: State.FAILING, Verdict.UNKNOWN: State.UNKNOWN}
+
+
+def observe(before: ProbeState, outcome: Outcome, now: float, thresholds: Thresholds) -> ProbeState:
+    """The state of a probe after one more outcome.
+
+    An Unknown takes as many in a row as a failure does: one look-up that went wrong neither ends a run of
+    failures nor counts as one.
+    """
+    verdict = outcome.verdict
+    if verdict is before.run:
+        run_length, run_since = before.run_length + 1, before.run_since
+    else:
+        run_length, run_since = 1, now
+    after = replace(before, run=verdict, run_length=run_length, run_since=run_since)
+    believed = _BELIEVED[verdict]
+    needed = thresholds.successes if verdict is Verdict.PASS else thresholds.failures
+    if believed is before.state or run_length < needed:
+        return after
+    reason = "" if outcome.reason is ProbeReason.OK else str(outcome.reason)
+    return replace(after, state=believed, since=run_since, reason=reason, detail=outcome.detail)
+
+
+def combine(before: Health, probes: Mapping[str, ProbeState], now: float) -> Health:
+    """The verdict over all probes.
+
+    False as long as any probe fails, without a break: when one recovers while another still fails, the run
+    goes on. True only when all pass, since the last one began to.
+    """
+    states = probes.values()
+    failing = [p.since for p in states if p.state is State.FAILING]
+    if failing:
+        since = before.since if before.state == "False" else min(failing)
+        return Health("False", since)
+    if not probes or any(p.state is State.UNKNOWN for p in states):
+        since = before.since if before.state == "Unknown" and before.since else now
+        return Health("Unknown", since)
+    return Health("True", max(p.since for p in states))
+
+
+def failing_now(probes: Mapping[str, ProbeState]) -> list[str]:
+    """Names of probes that are failing and whose latest outcome, seen by this process, was a failure."""
+    return sorted(n for n, p in probes.items() if p.state is State.FAILING and p.run is Verdict.FAIL)
+
+
+def green_since(probes: Mapping[str, ProbeState]) -> float | None:
+    """When the last probe's unbroken run of passes began, as seen by this process; None unless all pass."""
+    if not probes or any(p.state is not State.PASSING or p.run is not Verdict.PASS for p in probes.values()):
+        return None
+    return max(p.run_since for p in probes.values())
+
+
+def fewest_passes(probes: Mapping[str, ProbeState]) -> int:
+    """Length of the shortest run of passes over all probes, as seen by this process."""
+    return min((p.run_length if p.run is Verdict.PASS else 0 for p in probes.values()), default=0)

@@ -1,0 +1,74 @@
+"""When a revision counts as seen to be good, and where the target stands with respect to the ledger."""
+
+from dataclasses import dataclass, replace
+
+from lastgood.domain.health import fewest_passes, green_since
+from lastgood.domain.model import Current, Good, Memory, Plan, TargetSeen
+
+MIN_PASSES = 2
+"""A revision is never called good on fewer passes in a row of every probe, however short the soak."""
+
+
+def track(memory: Memory, seen: TargetSeen | None, now: float) -> Memory:
+    """Follow the target: which revision runs, since when it is complete, and when it left the last good one."""
+    if seen is None:
+        return replace(memory, complete_since=None)
+    current, left = memory.current, memory.left_good_at
+    if current is None or current.key != seen.key:
+        known = {good.key for good in memory.ledger}
+        if seen.key in known:
+            left = None
+        elif left is None and memory.ledger:
+            left = now
+        memory = replace(memory, complete_since=None) if current is not None else memory
+        current = Current(seen.key, now, seen.revision, seen.version)
+    elif (current.revision, current.version) != (seen.revision, seen.version):
+        current = replace(current, revision=seen.revision, version=seen.version)
+    complete_since = memory.complete_since
+    if not seen.complete:
+        complete_since = None
+    elif complete_since is None:
+        # After a restart the controller's own word is the best that there is.
+        complete_since = seen.completed_at if seen.completed_at is not None else now
+        complete_since = min(complete_since, now)
+    return replace(memory, current=current, left_good_at=left, complete_since=complete_since)
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """How far a revision is on its way to being good."""
+
+    done: bool
+    until: float | None
+    """When the soak ends if nothing breaks; None when it has not begun."""
+    waiting_for: str = ""
+
+
+def soak(plan: Plan, memory: Memory, now: float) -> Soak:
+    """Whether the running revision has soaked: complete and green without a break for the soak time."""
+    if memory.current is None or memory.complete_since is None:
+        return Soak(done=False, until=None, waiting_for="the rollout to complete")
+    if memory.health.state != "True" or green_since(memory.probes) is None:
+        return Soak(done=False, until=None, waiting_for="every probe to be green")
+    until = max(memory.complete_since, memory.health.since, memory.current.since) + plan.soak
+    if fewest_passes(memory.probes) < MIN_PASSES:
+        return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
+    return Soak(done=now >= until, until=until, waiting_for="the soak time to pass")
+
+
+def with_good(memory: Memory, good: Good, keep: int) -> tuple[Memory, tuple[Good, ...]]:
+    """The memory with one more good revision, newest first, and the entries that fell out of it.
+
+    A revision that soaked is no longer held to be bad, whatever was rolled back before.
+    """
+    rest = tuple(g for g in memory.ledger if g.key != good.key)
+    replaced = tuple(g for g in memory.ledger if g.key == good.key and g.snapshot != good.snapshot)
+    ledger = (good, *rest)[:keep]
+    marks = tuple(m for m in memory.marks if m.bad_key != good.key)
+    dropped = (good, *rest)[keep:] + replaced
+    return replace(memory, ledger=ledger, marks=marks, left_good_at=None), dropped
+
+
+def newest_other(memory: Memory, key: str) -> Good | None:
+    """The newest good revision that is not this one."""
+    return next((good for good in memory.ledger if good.key != key), None)

@@ -1,0 +1,137 @@
+"""What decisions are made from: the plan, what was seen, what is remembered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lastgood.domain.health import Health, ProbeState
+from lastgood.domain.revision import ConfigSeen
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a MonitoredService asks for, in seconds and plain values."""
+
+    target: str
+    suspend: bool
+    soak: float
+    keep: int
+    depends_on: tuple[str, ...]
+    policy: str
+    failing_for: float
+    cooldown: float
+    limit: int
+    limit_window: float
+    restore_config_maps: bool
+    override_gitops: bool
+    rollout_timeout: float
+    validation_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSeen:
+    """The target as the API server last told it."""
+
+    uid: str
+    generation: int
+    template_hash: str
+    key: str
+    revision: int = 0
+    version: str = ""
+    replicas: int = 1
+    paused: bool = False
+    complete: bool = False
+    """Observed, and updated = available = desired, and no old replica left."""
+    completed_at: float | None = None
+    """When the controller says that the rollout completed; None when it does not say."""
+    gitops: str = ""
+    rolled_back_by: str = ""
+    """UID in the rollback annotation."""
+    configs: tuple[ConfigSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """An entry of the ledger."""
+
+    key: str
+    template_hash: str
+    revision: int
+    good_since: float
+    snapshot: str
+    version: str = ""
+    replica_set_uid: str = ""
+    pod_template_hash: str = ""
+    images: tuple[str, ...] = ()
+    configs: tuple[ConfigSeen, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How a person calls it."""
+        return self.version or f"revision {self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The revision that the target asks for, and since when it does."""
+
+    key: str
+    since: float
+    revision: int = 0
+    version: str = ""
+
+    @property
+    def label(self) -> str:
+        """How a person calls it."""
+        return self.version or f"revision {self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A rollback that was started."""
+
+    name: str
+    bad_key: str
+    at: float
+    ended: float | None = None
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of one service. All but the probes' runs survives a restart, in status."""
+
+    probes: Mapping[str, ProbeState] = field(default_factory=dict)
+    health: Health = Health()
+    current: Current | None = None
+    complete_since: float | None = None
+    left_good_at: float | None = None
+    ledger: tuple[Good, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a spec that was accepted cannot be carried out now."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else matters to a decision over one service."""
+
+    problems: tuple[Problem, ...] = ()
+    failing_dependencies: tuple[str, ...] = ()
+    unknown_dependencies: tuple[str, ...] = ()
+    connectivity: str = ""
+    """What is wrong with the operator's own connectivity; empty when nothing is."""
+    mass_breach: str = ""
+    """Says how many services fail at once when that looks like one cause; else empty."""
+    rollbacks_under_way: int = 0
+    storm_limit: int = 5
+    missing_configs: tuple[str, ...] = ()
+    """What the revision to go back to names and what is neither there nor kept."""

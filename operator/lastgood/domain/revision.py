@@ -1,0 +1,142 @@
+"""What makes a revision the same one: its pod template and the ConfigMaps that it names."""
+
+import copy
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+RESTART_ANNOTATION = "lastgood.dev/restarted-for"
+"""Set on a pod template when only ConfigMaps were restored, so that pods start anew. No part of the identity."""
+
+ROLLBACK_ANNOTATION = "lastgood.dev/rollback"
+"""Set on the Deployment in the same patch that rolls it back: the UID of the Rollback that did."""
+
+MISSING = "missing"
+"""Stands for the hash of a ConfigMap that does not exist."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConfigSeen:
+    """A ConfigMap or Secret that a template names; ``hash`` as in the API's ConfigRef."""
+
+    kind: str
+    name: str
+    hash: str = ""
+    optional: bool = False
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def clean_template(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The template without what Lastgood itself put in."""
+    cleaned = copy.deepcopy(dict(template))
+    metadata = cleaned.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    if RESTART_ANNOTATION in annotations:
+        del annotations[RESTART_ANNOTATION]
+        if not annotations:
+            del metadata["annotations"]
+    # The API server gives an empty metadata back with a null creationTimestamp or without, by its version.
+    metadata.pop("creationTimestamp", None)
+    return cleaned
+
+
+def template_hash(template: Mapping[str, Any]) -> str:
+    """Identity of a pod template: 16 hexadecimal digits."""
+    return _digest(clean_template(template))[:16]
+
+
+def config_hash(config_map: Mapping[str, Any]) -> str:
+    """Identity of a ConfigMap's content: 16 hexadecimal digits."""
+    return _digest([config_map.get("data") or {}, config_map.get("binaryData") or {}])[:16]
+
+
+def secret_fingerprint(metadata: Mapping[str, Any]) -> str:
+    """Changes whenever the Secret does, and says nothing of its content: a hash of a short password could be guessed."""
+    return _digest([metadata.get("uid"), metadata.get("resourceVersion")])[:16]
+
+
+def revision_key(template: str, configs: Iterable[ConfigSeen]) -> str:
+    """Identity of a revision: template and ConfigMaps. Secrets are noted, not compared."""
+    pairs = sorted({(c.name, c.hash) for c in configs if c.kind == "ConfigMap"})
+    return _digest([template, pairs])[:16]
+
+
+def named_configs(template: Mapping[str, Any]) -> list[ConfigSeen]:
+    """Every ConfigMap and Secret that a pod template names, once each, without hashes."""
+    found: dict[tuple[str, str], bool] = {}
+
+    def note(kind: str, source: Any, key: str = "name") -> None:
+        if isinstance(source, dict) and source.get(key):
+            place = (kind, str(source[key]))
+            found[place] = found.get(place, True) and bool(source.get("optional"))
+
+    spec = template.get("spec") or {}
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        for source in container.get("envFrom") or []:
+            note("ConfigMap", source.get("configMapRef"))
+            note("Secret", source.get("secretRef"))
+        for variable in container.get("env") or []:
+            origin = variable.get("valueFrom") or {}
+            note("ConfigMap", origin.get("configMapKeyRef"))
+            note("Secret", origin.get("secretKeyRef"))
+    for volume in spec.get("volumes") or []:
+        note("ConfigMap", volume.get("configMap"))
+        note("Secret", volume.get("secret"), "secretName")
+        for source in (volume.get("projected") or {}).get("sources") or []:
+            note("ConfigMap", source.get("configMap"))
+            note("Secret", source.get("secret"))
+    for pull in spec.get("imagePullSecrets") or []:
+        note("Secret", {**pull, "optional": True})
+    return sorted(ConfigSeen(kind, name, optional=optional) for (kind, name), optional in found.items())
+
+
+def version_of(deployment: Mapping[str, Any]) -> str:
+    """The version that a person knows: app.kubernetes.io/version of the template, the object, or the image's tag."""
+    template = deployment.get("spec", {}).get("template", {})
+    for holder in (template, deployment):
+        label = ((holder.get("metadata") or {}).get("labels") or {}).get("app.kubernetes.io/version")
+        if label:
+            return str(label)
+    containers = (template.get("spec") or {}).get("containers") or [{}]
+    image = str(containers[0].get("image", "")).partition("@")[0]
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return tag if colon else ""
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any], limit: int = 12000) -> str:
+    """Unified diff of two templates as a person reads them, cut at ``limit`` characters.
+
+    Values of environment variables are shown as hashes: people do put passwords there.
+    """
+    old, new = (json.dumps(_masked(clean_template(t)), indent=1, sort_keys=True).splitlines() for t in (before, after))
+    text = "\n".join(difflib.unified_diff(old, new, "running", "last good", lineterm="", n=2))
+    return text if len(text) <= limit else text[:limit] + "\n… (cut; the ControllerRevisions hold both templates)"
+
+
+def _masked(template: dict[str, Any]) -> dict[str, Any]:
+    spec = template.get("spec") or {}
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        for variable in container.get("env") or []:
+            if "value" in variable:
+                variable["value"] = f"(hidden, hash {_digest(variable['value'])[:8]})"
+    return template
+
+
+_GITOPS = {
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+}
+
+
+def gitops_manager(metadata: Mapping[str, Any]) -> str:
+    """Name of the GitOps tool that owns this object, or an empty text."""
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    return next((tool for mark, tool in _GITOPS.items() if mark in marks), "")
