@@ -36,6 +36,8 @@ class ProbeState:
     """Verdict of the latest outcomes; None when this process has seen none yet."""
     run_length: int = 0
     run_since: float = 0.0
+    last_pass: float = 0.0
+    """Latest pass seen by this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def observe(before: ProbeState, outcome: Outcome, now: float, thresholds: Thresh
     else:
         run_length, run_since = 1, now
     after = replace(before, run=verdict, run_length=run_length, run_since=run_since)
+    if verdict is Verdict.PASS:
+        after = replace(after, last_pass=now)
     believed = _BELIEVED[verdict]
     needed = thresholds.successes if verdict is Verdict.PASS else thresholds.failures
     if believed is before.state or run_length < needed:

@@ -28,10 +28,11 @@ def track(memory: Memory, seen: TargetSeen | None, now: float) -> Memory:
     if not seen.complete:
         complete_since = None
     elif complete_since is None:
-        # After a restart the controller's own word is the best that there is.
-        complete_since = seen.completed_at if seen.completed_at is not None else now
-        complete_since = min(complete_since, now)
-    return replace(memory, current=current, left_good_at=left, complete_since=complete_since)
+        # After a restart the controller's own word is the best that there is; it does not tell of pods that
+        # came and went since, so it counts only once.
+        told = seen.completed_at if seen.completed_at is not None and not memory.watched else now
+        complete_since = min(told, now)
+    return replace(memory, current=current, left_good_at=left, complete_since=complete_since, watched=True)
 
 
 @dataclass(frozen=True, slots=True)

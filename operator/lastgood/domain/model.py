@@ -107,6 +107,8 @@ class Memory:
     health: Health = Health()
     current: Current | None = None
     complete_since: float | None = None
+    watched: bool = False
+    """Whether this process has followed the target since; if so, its own eyes count, not the controller's word."""
     left_good_at: float | None = None
     ledger: tuple[Good, ...] = ()
     marks: tuple[Mark, ...] = ()

@@ -1,0 +1,182 @@
+"""The decision over one service: what to remember, what to say, what to do, when to look again."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from lastgood.domain import ledger
+from lastgood.domain.clock import at_clock, shown
+from lastgood.domain.guards import Case, first_objection
+from lastgood.domain.health import State, failing_now
+from lastgood.domain.model import Good, Mark, Memory, Plan, Surroundings, TargetSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition to show; its transition time is the status writer's business."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordGood:
+    """Keep the running revision as good. The service layer gathers what the entry holds."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRollback:
+    """Create this Rollback, unless it exists."""
+
+    name: str
+    bad_key: str
+    target: Good
+    breach_since: float
+    needs_approval: bool
+    dry_run: bool
+    message: str
+
+
+Action = RecordGood | StartRollback
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from what was seen."""
+
+    memory: Memory
+    conditions: tuple[Condition, ...]
+    actions: tuple[Action, ...] = ()
+    recheck_at: float | None = None
+
+
+def rollback_name(service: str, bad_key: str, good_since: float | None, *, dry_run: bool) -> str:
+    """The name of the Rollback of one bad revision: the same after a crash, so that a retry adopts it.
+
+    A revision that has been good in between and turns bad again is another case, and so has another name.
+    """
+    case = hashlib.sha256(f"{bad_key}/{good_since or ''}".encode()).hexdigest()[:10]
+    return f"{service[:200]}-{case}" + ("-dry" if dry_run else "")
+
+
+def decide(
+    *, service: str, plan: Plan, memory: Memory, seen: TargetSeen | None, around: Surroundings, now: float
+) -> Decision:
+    """What follows for one service. Deterministic, and nothing more once its actions are observed."""
+    memory = ledger.track(memory, seen, now)
+    rechecks: list[float] = []
+    actions: list[Action] = []
+    ready = _ready(plan, seen, around)
+    active = next((m for m in memory.marks if m.outcome == ""), None)
+
+    soak = ledger.soak(plan, memory, now)
+    at_front = bool(memory.ledger) and memory.current is not None and memory.ledger[0].key == memory.current.key
+    if not plan.suspend and active is None and not at_front and memory.current is not None:
+        if soak.done:
+            actions.append(RecordGood(memory.current.key))
+        elif soak.until is not None and soak.until > now:
+            rechecks.append(soak.until)
+
+    rolling = Condition("RollingBack", "False", "NotNeeded", "")
+    if active is not None:
+        rolling = Condition("RollingBack", "True", "InProgress", f"Rollback {active.name} is under way")
+    elif not plan.suspend and memory.health.state == "False":
+        rolling, action, at = _judge_breach(service, plan, memory, seen, around, now)
+        if action is not None:
+            actions.append(action)
+        if at is not None:
+            rechecks.append(at)
+
+    conditions = (ready, _healthy(plan, memory), _stable(memory, soak), rolling)
+    return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None)
+
+
+def _judge_breach(
+    service: str, plan: Plan, memory: Memory, seen: TargetSeen | None, around: Surroundings, now: float
+) -> tuple[Condition, StartRollback | None, float | None]:
+    due = memory.health.since + plan.failing_for
+    if plan.policy != "Disabled" and now < due:
+        waiting = f"health is False since {at_clock(memory.health.since)}; a rollback is considered at {at_clock(due)}"
+        return Condition("RollingBack", "False", "BreachPending", waiting), None, due
+    objection = first_objection(Case(plan=plan, memory=memory, seen=seen, around=around, now=now))
+    if objection is not None:
+        return Condition("RollingBack", "False", objection.reason, objection.message), None, objection.recheck_at
+    if seen is None or (target := ledger.newest_other(memory, seen.key)) is None:
+        # The guards have asked both already; this is for the type checker and for a chain that was cut short.
+        return Condition("RollingBack", "False", "NoGoodRevision", "no good revision is known"), None, None
+    dry_run = plan.policy == "DryRun"
+    message = (
+        f"health was False for {shown(now - memory.health.since)} ({', '.join(failing_now(memory.probes))}), "
+        f"from {seen.version or f'revision {seen.revision}'} to {target.label}"
+    )
+    action = StartRollback(
+        name=rollback_name(service, seen.key, None, dry_run=dry_run),
+        bad_key=seen.key,
+        target=target,
+        breach_since=memory.health.since,
+        needs_approval=plan.policy == "Manual",
+        dry_run=dry_run,
+        message=message,
+    )
+    return Condition("RollingBack", "True", "Starting", message), action, now + 5
+
+
+def mark_started(memory: Memory, action: StartRollback, now: float) -> Memory:
+    """The memory once the Rollback exists. Old marks go when no window can still want them."""
+    if any(mark.name == action.name for mark in memory.marks):
+        return memory
+    return replace(memory, marks=(Mark(action.name, action.bad_key, now), *memory.marks)[:20])
+
+
+def mark_ended(memory: Memory, name: str, outcome: str, now: float) -> Memory:
+    """The memory once a Rollback has ended."""
+    return replace(
+        memory,
+        marks=tuple(
+            replace(m, outcome=outcome, ended=now) if m.name == name and not m.outcome else m for m in memory.marks
+        ),
+    )
+
+
+def _ready(plan: Plan, seen: TargetSeen | None, around: Surroundings) -> Condition:
+    if around.problems:
+        first = around.problems[0]
+        message = "; ".join(p.message for p in around.problems)
+        return Condition("Ready", "False", first.reason, message)
+    if plan.suspend:
+        return Condition("Ready", "False", "Suspended", "spec.suspend is true: no probe runs and nothing is changed")
+    if seen is None:
+        message = f'Deployment "{plan.target}" does not exist in this namespace: create it or name another'
+        return Condition("Ready", "False", "TargetNotFound", message)
+    return Condition("Ready", "True", "Accepted", f'watching Deployment "{plan.target}"')
+
+
+def _healthy(plan: Plan, memory: Memory) -> Condition:
+    if plan.suspend:
+        return Condition("Healthy", "Unknown", "Suspended", "probes are suspended")
+    if memory.health.state == "True":
+        return Condition("Healthy", "True", "ProbesPassing", f"{len(memory.probes)} of {len(memory.probes)} probes pass")
+    wanted = State.FAILING if memory.health.state == "False" else State.UNKNOWN
+    told = [
+        f"probe {name}: {p.reason}" + (f" ({p.detail})" if p.detail else "")
+        for name, p in sorted(memory.probes.items())
+        if p.state is wanted and p.reason
+    ]
+    if memory.health.state == "False":
+        message = "; ".join(told) or "probes fail"
+        return Condition("Healthy", "False", "ProbesFailing", f"{message}, since {at_clock(memory.health.since)}")
+    reason = "ProbesUnknown" if told else "WaitingForProbes"
+    return Condition("Healthy", "Unknown", reason, "; ".join(told) or "not enough outcomes yet")
+
+
+def _stable(memory: Memory, soak: ledger.Soak) -> Condition:
+    if not memory.ledger:
+        until = f", at {at_clock(soak.until)} at the earliest" if soak.until is not None and not soak.done else ""
+        waiting = soak.waiting_for or "the record to be written"
+        return Condition("StableRevisionKnown", "False", "NoneYet", f"waiting for {waiting}{until}")
+    newest = memory.ledger[0]
+    message = f"{newest.label} (revision {newest.revision}) is good since {at_clock(newest.good_since)}"
+    return Condition("StableRevisionKnown", "True", "Remembered", message)

@@ -1,0 +1,162 @@
+"""Memory to status and back: what a restart finds again."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lastgood.domain.clock import from_text, to_text
+from lastgood.domain.decide import Condition
+from lastgood.domain.health import Health, ProbeState, State
+from lastgood.domain.model import Current, Good, Mark, Memory, Plan
+from lastgood.domain.revision import ConfigSeen
+from lastgood.api.base import seconds
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+
+
+def plan_of(spec: MonitoredServiceSpec) -> Plan:
+    """The plan in plain values."""
+    policy = spec.rollback
+    return Plan(
+        target=spec.target_ref.name,
+        suspend=spec.suspend,
+        soak=seconds(spec.stability.soak),
+        keep=spec.stability.keep,
+        depends_on=tuple(d.name for d in spec.depends_on),
+        policy=policy.policy,
+        failing_for=seconds(policy.triggers.health_failing.for_),
+        cooldown=seconds(policy.cooldown),
+        limit=policy.limit.count,
+        limit_window=seconds(policy.limit.window),
+        restore_config_maps=policy.config_maps == "Restore",
+        override_gitops=policy.git_ops == "Override",
+        rollout_timeout=seconds(policy.rollout_timeout),
+        validation_timeout=seconds(policy.validation_timeout),
+    )
+
+
+def merge_conditions(
+    before: Iterable[Mapping[str, Any]], now_true: Iterable[Condition], generation: int, now: float
+) -> list[dict[str, Any]]:
+    """Conditions in metav1 form; the transition time moves only when the status flips."""
+    old = {c["type"]: c for c in before}
+    merged = []
+    for condition in now_true:
+        was = old.pop(condition.type, None)
+        same = was is not None and was["status"] == condition.status
+        merged.append(
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message,
+                "observedGeneration": generation,
+                "lastTransitionTime": was["lastTransitionTime"] if was is not None and same else to_text(now),
+            }
+        )
+    return merged + [dict(c) for c in old.values()]
+
+
+def to_status(memory: Memory) -> dict[str, Any]:
+    """What of the memory goes into status, conditions excepted."""
+    current = memory.current
+    return {
+        "health": {"state": memory.health.state, "since": to_text(memory.health.since)} if memory.health.since else None,
+        "probes": [
+            {"name": n, "state": str(p.state), "since": to_text(p.since), "reason": p.reason}
+            for n, p in sorted(memory.probes.items())
+            if p.since
+        ],
+        "current": None
+        if current is None
+        else {
+            "key": current.key,
+            "revision": current.revision,
+            "version": current.label,
+            "since": to_text(current.since),
+        },
+        "leftGoodAt": to_text(memory.left_good_at) if memory.left_good_at is not None else None,
+        "goodRevisions": [good_to_status(g) for g in memory.ledger],
+        "lastGood": memory.ledger[0].label if memory.ledger else "",
+        "rollbacks": [
+            {
+                "name": m.name,
+                "badKey": m.bad_key,
+                "at": to_text(m.at),
+                "ended": to_text(m.ended) if m.ended is not None else None,
+                "outcome": m.outcome,
+            }
+            for m in memory.marks
+        ],
+    }
+
+
+def good_to_status(good: Good) -> dict[str, Any]:
+    """One ledger entry as status holds it."""
+    return {
+        "key": good.key,
+        "templateHash": good.template_hash,
+        "revision": good.revision,
+        "replicaSetUID": good.replica_set_uid,
+        "podTemplateHash": good.pod_template_hash,
+        "version": good.version,
+        "images": list(good.images),
+        "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in good.configs],
+        "goodSince": to_text(good.good_since),
+        "snapshot": good.snapshot,
+    }
+
+
+def good_from_status(entry: Mapping[str, Any]) -> Good:
+    """One ledger entry out of status."""
+    return Good(
+        key=entry["key"],
+        template_hash=entry["templateHash"],
+        revision=int(entry.get("revision") or 0),
+        good_since=from_text(entry["goodSince"]),
+        snapshot=entry["snapshot"],
+        version=entry.get("version") or "",
+        replica_set_uid=entry.get("replicaSetUID") or "",
+        pod_template_hash=entry.get("podTemplateHash") or "",
+        images=tuple(entry.get("images") or ()),
+        configs=tuple(ConfigSeen(c["kind"], c["name"], c.get("hash") or "") for c in entry.get("configs") or ()),
+    )
+
+
+def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory:
+    """The memory that a status holds.
+
+    ``unobserved`` is for how many seconds nobody was looking. A failure is carried over that gap but the gap
+    itself is not counted: what was not seen is Unknown, and Unknown is never bad.
+    """
+    health = status.get("health") or {}
+    current = status.get("current")
+    state = health.get("state", "Unknown")
+
+    def shifted(text: str, *, failing: bool) -> float:
+        return from_text(text) + (unobserved if failing else 0.0)
+
+    return Memory(
+        probes={
+            p["name"]: ProbeState(
+                state=State(p["state"]),
+                since=shifted(p["since"], failing=p["state"] == "Failing"),
+                reason=p.get("reason") or "",
+            )
+            for p in status.get("probes") or ()
+        },
+        health=Health(state, shifted(health["since"], failing=state == "False")) if health else Health(),
+        current=None
+        if not current
+        else Current(current["key"], from_text(current["since"]), int(current.get("revision") or 0), current.get("version") or ""),
+        left_good_at=from_text(status["leftGoodAt"]) if status.get("leftGoodAt") else None,
+        ledger=tuple(good_from_status(g) for g in status.get("goodRevisions") or ()),
+        marks=tuple(
+            Mark(
+                m["name"],
+                m["badKey"],
+                from_text(m["at"]),
+                from_text(m["ended"]) if m.get("ended") else None,
+                m.get("outcome") or "",
+            )
+            for m in status.get("rollbacks") or ()
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The Kubernetes API, as adapters behind the ports of the domain."""

@@ -1,0 +1,267 @@
+"""The port `Cluster` over `kubernetes.aio`: plain JSON in and out, every write fenced and counted."""
+
+import asyncio
+import base64
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import client
+
+from lastgood.api import API_VERSION, GROUP, VERSION
+from lastgood.domain.ports import ClusterError, Object
+
+_PREFIX = {
+    "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
+    "controllerrevisions": "/apis/apps/v1",
+    "pods": "/api/v1",
+    "configmaps": "/api/v1",
+    "secrets": "/api/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
+    "events": "/apis/events.k8s.io/v1",
+    "monitoredservices": f"/apis/{GROUP}/{VERSION}",
+    "rollbacks": f"/apis/{GROUP}/{VERSION}",
+}
+_TIMEOUT = 10.0
+_PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE = 2000
+
+
+class KubeCluster:
+    """Access to one API server.
+
+    ``fence`` raises NotLeader when this process may not write. ``count`` is told (verb, kind, status) of each write.
+    ``namespaces`` limits what is listed; empty means all.
+    """
+
+    def __init__(
+        self,
+        *,
+        configuration: client.Configuration,
+        fence: Callable[[], None],
+        count: Callable[[str, str, int], None],
+        namespaces: Sequence[str] = (),
+        identity: str = "lastgood",
+    ) -> None:
+        self._client = client.ApiClient(configuration)
+        self._host = configuration.host
+        self._fence = fence
+        self._count = count
+        self._namespaces = tuple(namespaces)
+        self._identity = identity
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._client.close()
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+        query: Sequence[tuple[str, str]] = (),
+        timeout: float = _TIMEOUT,
+    ) -> Any:
+        _, url, headers, payload, post = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            header_params={"Accept": accept, "Content-Type": content},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._client.call_api(method, url, headers, payload, post, _preload_content=False)
+                raw = await response.read()
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError, client.ApiException) as error:
+            if isinstance(error, client.ApiException) and error.status:
+                raise ClusterError(error.status, _sentence(error.body or b"")) from None
+            raise ClusterError(0, type(error).__name__) from error
+        if status >= 400:
+            raise ClusterError(status, _sentence(raw))
+        return json.loads(raw) if raw else None
+
+    async def _write(self, verb: str, method: str, kind: str, path: str, **more: Any) -> Any:
+        self._fence()
+        try:
+            answer = await self._request(method, path, **more)
+        except ClusterError as error:
+            self._count(verb, kind, error.status)
+            raise
+        self._count(verb, kind, 200)
+        return answer
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """See the port."""
+        try:
+            found: Object = await self._request("GET", _path(kind, namespace, name))
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    async def list_objects(self, kind: str, namespace: str, selector: str = "") -> Sequence[Object]:
+        """See the port."""
+        query = [("labelSelector", selector)] if selector else []
+        answer = await self._request("GET", _path(kind, namespace), query=query)
+        return list(answer["items"])
+
+    async def list_names(self, kind: str) -> frozenset[tuple[str, str, str]]:
+        """See the port."""
+        found: set[tuple[str, str, str]] = set()
+        for namespace in self._namespaces or ("",):
+            query = [("limit", str(_PAGE))]
+            while True:
+                page = await self._request("GET", _path(kind, namespace), accept=_PARTIAL, query=query, timeout=60)
+                for item in page["items"]:
+                    metadata = item["metadata"]
+                    found.add((metadata["namespace"], metadata["name"], metadata["uid"]))
+                more = page["metadata"].get("continue")
+                if not more:
+                    break
+                query = [("limit", str(_PAGE)), ("continue", more)]
+        return frozenset(found)
+
+    async def create(self, kind: str, namespace: str, body: Object) -> Object:
+        """See the port."""
+        created: Object = await self._write("create", "POST", kind, _path(kind, namespace), body=body)
+        return created
+
+    async def replace(self, kind: str, namespace: str, body: Object) -> Object:
+        """See the port."""
+        path = _path(kind, namespace, body["metadata"]["name"])
+        replaced: Object = await self._write("update", "PUT", kind, path, body=body)
+        return replaced
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """See the port."""
+        try:
+            await self._write("delete", "DELETE", kind, _path(kind, namespace, name))
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+    async def json_patch(
+        self, kind: str, namespace: str, name: str, patch: Sequence[Object], *, dry_run: bool = False
+    ) -> Object:
+        """See the port."""
+        query = [("fieldManager", "lastgood")] + ([("dryRun", "All")] if dry_run else [])
+        patched: Object = await self._write(
+            "dry-run" if dry_run else "patch",
+            "PATCH",
+            kind,
+            _path(kind, namespace, name),
+            body=list(patch),
+            content="application/json-patch+json",
+            query=query,
+        )
+        return patched
+
+    async def merge_status(self, kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> Object:
+        """See the port."""
+        merged: Object = await self._write(
+            "patch-status",
+            "PATCH",
+            kind,
+            _path(kind, namespace, name) + "/status",
+            body={"status": dict(status)},
+            content="application/merge-patch+json",
+        )
+        return merged
+
+    async def read_key(self, kind: str, namespace: str, name: str, key: str) -> bytes | None:
+        """See the port."""
+        found = await self.get("secrets" if kind == "Secret" else "configmaps", namespace, name)
+        if found is None:
+            return None
+        if kind == "Secret":
+            value = (found.get("data") or {}).get(key)
+            return None if value is None else base64.b64decode(value)
+        plain = (found.get("data") or {}).get(key)
+        if plain is not None:
+            return str(plain).encode()
+        binary = (found.get("binaryData") or {}).get(key)
+        return None if binary is None else base64.b64decode(binary)
+
+    async def event(self, regarding: Object, kind: str, reason: str, message: str) -> None:
+        """See the port."""
+        metadata = regarding["metadata"]
+        now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}", "namespace": metadata["namespace"]},
+            "eventTime": now,
+            "type": kind,
+            "reason": reason,
+            "action": reason,
+            "note": message[:1000],
+            "reportingController": "lastgood.dev/operator",
+            "reportingInstance": self._identity[:120],
+            "regarding": {
+                "apiVersion": regarding.get("apiVersion", API_VERSION),
+                "kind": regarding["kind"],
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+        }
+        await self._write("create", "POST", "events", _path("events", metadata["namespace"]), body=body)
+
+    async def alive(self) -> str:
+        """See the port."""
+        try:
+            await self._request("GET", "/version", timeout=2)
+        except ClusterError as error:
+            return f"the API server: {error}"
+        return ""
+
+
+class KubeLease:
+    """The port `LeaseStore`: one Lease object."""
+
+    def __init__(self, cluster: KubeCluster, namespace: str, name: str) -> None:
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+
+    async def read(self) -> Object | None:
+        """See the port."""
+        return await self._cluster.get("leases", self._namespace, self._name)
+
+    async def write(self, lease: Object) -> Object:
+        """See the port. Past the fence, since the Lease is what the fence asks for."""
+        lease = {
+            **lease,
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {**lease.get("metadata", {}), "name": self._name, "namespace": self._namespace},
+        }
+        known = "resourceVersion" in lease["metadata"]
+        path = _path("leases", self._namespace, self._name if known else "")
+        written: Object = await self._cluster._request(  # noqa: SLF001 - the same module's other half
+            "PUT" if known else "POST", path, body=lease, timeout=3
+        )
+        return written
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    where = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{_PREFIX[kind]}{where}/{kind}" + (f"/{quote(name)}" if name else "")
+
+
+def _sentence(raw: bytes | str) -> str:
+    """The message of a Status object; an admission webhook's word may hold anything, so no more than a line."""
+    try:
+        return str(json.loads(raw).get("message", ""))[:500]
+    except (ValueError, AttributeError):
+        return "the answer was no Kubernetes Status"

@@ -1,0 +1,1 @@
+"""Gather, decide, act: what runs between the watched objects and the domain."""

@@ -1,0 +1,166 @@
+"""One heap and one loop for all probes.
+
+Due probes are started in ticks: at a few hundred a second most of the cost is waking up, not asking. A due time
+is the one before plus the interval, whatever happened in between, so nothing drifts.
+"""
+
+import asyncio
+import heapq
+import zlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lastgood.domain.model import Key
+from lastgood.domain.outcome import Outcome
+from lastgood.domain.ports import Probe
+
+TICK = 0.05
+HOST_CAP = 32
+"""Probes in flight to one host; the others wait their turn."""
+
+STARTS_PER_SECOND = 333
+"""First probes are spread at least this thin, so that a restart with 10,000 services is no burst."""
+
+OnOutcome = Callable[[Key, str, str, Outcome], None]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One probe of one service on the heap."""
+
+    key: Key
+    name: str
+    kind: str
+    probe: Probe
+    interval: float
+    due: float = 0.0
+    gone: bool = False
+    in_flight: bool = False
+    started_for: float = field(default=0.0)
+
+
+class Fleet:
+    """Runs probes when they are due and hands each outcome to ``on_outcome``."""
+
+    def __init__(
+        self,
+        on_outcome: OnOutcome,
+        *,
+        on_lag: Callable[[float], None] = lambda _: None,
+        on_skip: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_outcome, self._on_lag, self._on_skip = on_outcome, on_lag, on_skip
+        self._heap: list[tuple[float, int, Slot]] = []
+        self._slots: dict[Key, list[Slot]] = {}
+        self._count = 0
+        self._order = 0
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hosts: dict[str, int] = {}
+        self._queues: dict[str, deque[Slot]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, key: Key, slots: Iterable[Slot]) -> None:
+        """Have exactly these probes for a service, from now on; running ones of before are not listened to."""
+        self.remove(key)
+        fresh = list(slots)
+        self._slots[key] = fresh
+        self._count += len(fresh)
+        now = asyncio.get_running_loop().time()
+        for slot in fresh:
+            spread = min(slot.interval, max(0.5, self._count / STARTS_PER_SECOND))
+            place = zlib.crc32(f"{key[0]}/{key[1]}/{slot.name}".encode()) / 2**32
+            slot.due = now + place * spread
+            self._push(slot)
+
+    def remove(self, key: Key) -> None:
+        """Stop probing a service."""
+        for slot in self._slots.pop(key, ()):
+            slot.gone = True
+            self._count -= 1
+            self._spawn(slot.probe.aclose())
+
+    def poke(self, key: Key) -> None:
+        """Probe a service at once, besides its schedule."""
+        for slot in self._slots.get(key, ()):
+            self._start(slot)
+
+    def _push(self, slot: Slot) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (slot.due, self._order, slot))
+        if self._heap[0][2] is slot:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                now = loop.time()
+                while self._heap and self._heap[0][0] <= now:
+                    slot = heapq.heappop(self._heap)[2]
+                    if slot.gone:
+                        continue
+                    self._on_lag(now - slot.due)
+                    if slot.in_flight:
+                        self._on_skip()
+                    else:
+                        self._start(slot)
+                    # Whole intervals missed (a suspended machine) are left out; the phase stays.
+                    missed = int((now - slot.due) // slot.interval)
+                    slot.due += slot.interval * (missed + 1)
+                    self._push(slot)
+                self._wake.clear()
+                wait = max(TICK, self._heap[0][0] - now) if self._heap else None
+                if wait == TICK:
+                    await asyncio.sleep(TICK)
+                else:
+                    try:
+                        async with asyncio.timeout(wait):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+
+    def _start(self, slot: Slot) -> None:
+        if slot.in_flight or slot.gone:
+            return
+        slot.in_flight = True
+        host = slot.probe.host
+        if self._hosts.get(host, 0) >= HOST_CAP:
+            self._queues.setdefault(host, deque()).append(slot)
+            return
+        self._hosts[host] = self._hosts.get(host, 0) + 1
+        self._spawn(self._run(slot))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, slot: Slot) -> None:
+        try:
+            outcome = await slot.probe.run()
+            if not slot.gone:
+                self._on_outcome(slot.key, slot.name, slot.kind, outcome)
+        finally:
+            slot.in_flight = False
+            host = slot.probe.host
+            left = self._hosts.get(host, 1) - 1
+            if left:
+                self._hosts[host] = left
+            else:
+                self._hosts.pop(host, None)
+            queue = self._queues.get(host)
+            if queue:
+                waiting = queue.popleft()
+                waiting.in_flight = False
+                if not queue:
+                    del self._queues[host]
+                self._start(waiting)
