@@ -83,10 +83,10 @@ class Instance:
         """Wait for `check`, or fail as soon as any component dies."""
         wait_for(what, check, seconds=seconds, watched=self.watched())
 
-    def wait_alone(self, component: str, what: str, check: Callable[[], bool]) -> None:
+    def wait_alone(self, component: str, check: Callable[[], bool]) -> None:
         """Wait for `check`, or fail as soon as `component` dies: the others may be down on purpose."""
         log = self.log(component)
-        wait_for(what, check, seconds=COMPONENT_SECONDS, watched={log: self.watched()[log]})
+        wait_for(component, check, seconds=COMPONENT_SECONDS, watched={log: self.watched()[log]})
 
     def watched(self) -> dict[Path, Process]:
         return {self.log(name): component.process for name, component in self._live.components.items()}

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab import controlplane, go_build, node
+from tests.lab import controlplane, go_build, node, readiness
 from tests.lab.instance import Instance
 from tests.lab.locks import locked, progress
 from tests.lab.paths import LabError, home_dir
 from tests.lab.processes import GRACE_SECONDS, terminate
 from tests.lab.state import Mode, State
+
+SWEEP_GRACE_SECONDS = 1.0
+"""Shorter than for a component that is to come back: the API server waits for watchers, and all data goes anyway."""
 
 NEEDED = {"control-plane": ("etcd", "kubernetes"), "node": ("etcd", "kubernetes", "coredns", "helm")}
 
@@ -82,10 +85,11 @@ class Lab:
         instance = self._instance
         if orderly and instance.state is not None and instance.state.mode == "node":
             node.delete_pods(instance)
+        grace = SWEEP_GRACE_SECONDS if orderly else 0
         if node.possible():
-            node.sweep(instance, grace=GRACE_SECONDS if orderly else 0)
+            node.sweep(instance, grace=grace)
         else:
-            instance.end_processes(grace=GRACE_SECONDS if orderly else 0)
+            instance.end_processes(grace=grace)
         instance.remove()
 
     def status(self) -> dict[str, str]:
@@ -99,19 +103,25 @@ class Lab:
 
     def stop(self, component: str, *, kill: bool = False) -> None:
         """Stop a component: SIGTERM and, after a grace period, SIGKILL; SIGKILL at once with `kill`."""
+        if component == node.HOLDER:
+            msg = f"{component} holds what all others run in: use down"
+            raise LabError(msg)
         with self._locked():
             item = self._state().components[self._known(component)]
             terminate([item.process], grace=0 if kill else GRACE_SECONDS)
 
     def start(self, component: str) -> None:
-        """Start a component that was stopped, as it was started first, and wait until the API server is ready."""
+        """Start a component that was stopped, as it was started first, and wait until it is ready.
+
+        One whose dependencies are stopped is not waited for: it cannot become ready.
+        """
         with self._locked():
             item = self._state().components[self._known(component)]
             if not item.process.alive:
                 self._instance.spawn(component, item.argv)
-            # The others may be down on purpose: only the one that was started is waited for.
-            if component in {"etcd", "kube-apiserver"} and self._running("etcd") and self._running("kube-apiserver"):
-                self._instance.wait_alone(component, "the API server", self._instance.api().ready)
+            ready = readiness.check(self._instance, component)
+            if ready is not None:
+                self._instance.wait_alone(component, ready)
 
     def restart(self, component: str, *, kill: bool = False) -> None:
         """Stop and start a component."""
@@ -153,9 +163,6 @@ class Lab:
     def _healthy(self, state: State) -> bool:
         alive = all(item.process.alive for item in state.components.values())
         return state.ready and alive and self._instance.api().ready()
-
-    def _running(self, component: str) -> bool:
-        return self._state().components[component].process.alive
 
     def _known(self, component: str) -> str:
         components = self._state().components

@@ -1,9 +1,7 @@
 """A whole node: the control plane, and what it takes for pods to run, in namespaces of its own."""
 
 import os
-import subprocess
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from tests.lab.api import Api
 from tests.lab.instance import Instance
 from tests.lab.paths import LabError, cache_dir
 from tests.lab.processes import POLL_SECONDS, terminate
+from tests.lab.readiness import check, ctr
 from tests.lab.state import State
 
 HOLDER = "namespaces"
@@ -82,7 +81,7 @@ def _boot_control_plane(instance: Instance, *, address: str, node: str) -> None:
 
 
 def _boot_node(instance: Instance, *, files: nodeconfig.Files, resolv: Path) -> None:
-    instance.wait("containerd", lambda: _ctr(instance, "version").returncode == 0)
+    _wait(instance, "containerd")
     load_image(instance, pause_image(instance))
     instance.authority.issue("kubelet-server", common_name=files.node, hosts=[files.node, files.address])
     kubelet = {
@@ -113,15 +112,14 @@ def _wait_until_usable(instance: Instance, *, files: nodeconfig.Files) -> None:
 
     instance.wait("the node", node_ready)
     controlplane.wait_for_controllers(instance)
-    instance.wait("CoreDNS", lambda: _answers(f"http://{files.address}:{nodeconfig.COREDNS_READY_PORT}/ready"))
+    for component in ("kubelet", "kube-proxy", "coredns"):
+        _wait(instance, component)
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+def _wait(instance: Instance, component: str) -> None:
+    ready = check(instance, component)
+    if ready is not None:
+        instance.wait(component, ready)
 
 
 def pause_image(instance: Instance) -> Path:
@@ -144,15 +142,10 @@ def load_image(instance: Instance, path: Path) -> None:
     if _state(instance).mode != "node":
         msg = f"lab {instance.name} is no node: it runs no images"
         raise LabError(msg)
-    done = _ctr(instance, "--namespace", "k8s.io", "images", "import", str(path))
+    done = ctr(instance, "--namespace", "k8s.io", "images", "import", str(path))
     if done.returncode != 0:
         msg = f"importing {path}: {done.stderr.strip()}"
         raise LabError(msg)
-
-
-def _ctr(instance: Instance, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["/usr/bin/ctr", "--address", str(_files(instance).socket), *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def delete_pods(instance: Instance) -> None:

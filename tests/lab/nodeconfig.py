@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab import cgroups, debian
+from tests.lab import cgroups, debian, readiness
 
 POD_SUBNET = "10.244.0.0/24"
 POD_CIDR = "10.244.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 PAUSE_IMAGE = "docker.io/lastgood-lab/pause:1"
-COREDNS_READY_PORT = 8181
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +112,8 @@ def kubelet(files: Files, *, pki: Path, resolv: Path) -> str:
                 "x509": {"clientCAFile": str(pki / "ca.crt")},
             },
             "authorization": {"mode": "Webhook"},
+            "healthzBindAddress": files.address,
+            "healthzPort": readiness.KUBELET_PORT,
             "tlsCertFile": str(pki / "kubelet-server.crt"),
             "tlsPrivateKeyFile": str(pki / "kubelet-server.key"),
             "cgroupDriver": "cgroupfs",
@@ -147,6 +148,7 @@ def kube_proxy(files: Files, *, kubeconfig: str) -> str:
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
             "mode": "iptables",
+            "healthzBindAddress": f"{files.address}:{readiness.KUBE_PROXY_PORT}",
             "clientConnection": {"kubeconfig": kubeconfig},
             "clusterCIDR": POD_CIDR,
             "hostnameOverride": files.node,
@@ -168,7 +170,7 @@ def coredns(files: Files, *, kubeconfig: str) -> str:
         f"""cluster.local in-addr.arpa ip6.arpa {{
   bind {files.address}
   errors
-  ready {files.address}:{COREDNS_READY_PORT}
+  ready {files.address}:{readiness.COREDNS_PORT}
   kubernetes cluster.local in-addr.arpa ip6.arpa {{
     kubeconfig {kubeconfig}
     ttl 1
