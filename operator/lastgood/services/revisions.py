@@ -1,0 +1,180 @@
+"""What of a revision is read from and kept in the cluster: its configuration, its snapshot, its ReplicaSet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lastgood.domain.model import Good, Key, TargetSeen
+from lastgood.domain.observed import target_seen
+from lastgood.domain.ports import Cluster, ClusterError, Object
+from lastgood.domain.revision import (
+    MISSING,
+    ConfigSeen,
+    clean_template,
+    config_hash,
+    named_configs,
+    secret_fingerprint,
+    template_hash,
+)
+from lastgood.services.table import Service, Table
+
+OWNER_LABEL = "lastgood.dev/service"
+
+
+class Revisions:
+    """Reads and keeps revisions of targets."""
+
+    def __init__(self, cluster: Cluster, table: Table) -> None:
+        self._cluster, self._table = cluster, table
+
+    async def see(self, service: Service, *, fresh: bool = False) -> tuple[TargetSeen | None, Object | None]:
+        """The target as it is, with its Deployment; from the table, or anew where that matters."""
+        place = (service.key[0], service.plan.target)
+        deployment = None if fresh else self._table.deployments.get(place)
+        if deployment is None:
+            deployment = await self._cluster.get("deployments", *place)
+            if deployment is None:
+                self._table.deployments.pop(place, None)
+                return None, None
+            self._table.deployments[place] = deployment
+        configs = await self._configs(service.key, deployment["spec"]["template"], fresh=fresh)
+        return target_seen(deployment, configs, compare_configs=service.plan.restore_config_maps), deployment
+
+    async def _configs(self, key: Key, template: Mapping[str, Any], *, fresh: bool) -> list[ConfigSeen]:
+        seen = []
+        for named in named_configs(template):
+            if named.kind == "ConfigMap":
+                place = (key[0], named.name)
+                self._table.config_users.setdefault(place, set()).add(key)
+                if fresh or place not in self._table.configs:
+                    found = await self._cluster.get("configmaps", *place)
+                    self._table.configs[place] = MISSING if found is None else config_hash(found)
+                seen.append(ConfigSeen("ConfigMap", named.name, self._table.configs[place], named.optional))
+            else:
+                seen.append(named)
+        return seen
+
+    async def _fingerprints(self, namespace: str, configs: tuple[ConfigSeen, ...]) -> list[ConfigSeen]:
+        """The same, with Secrets told by their version where the installation lets us read them."""
+        out = []
+        for config in configs:
+            if config.kind != "Secret":
+                out.append(config)
+                continue
+            try:
+                found = await self._cluster.get("secrets", namespace, config.name)
+                mark = MISSING if found is None else secret_fingerprint(found["metadata"])
+            except ClusterError as error:
+                if error.status != 403:
+                    raise
+                mark = ""
+            out.append(ConfigSeen("Secret", config.name, mark, config.optional))
+        return out
+
+    async def missing(self, namespace: str, good: Good) -> tuple[str, ...]:
+        """What a good revision names that is neither there nor kept. ConfigMaps are kept with the revision."""
+        gone = []
+        for config in good.configs:
+            if config.kind != "Secret" or config.hash in {"", MISSING}:
+                continue
+            try:
+                if await self._cluster.get("secrets", namespace, config.name) is None:
+                    gone.append(f"Secret {config.name}")
+            except ClusterError as error:
+                if error.status != 403:
+                    raise
+        snapshot = await self._cluster.get("controllerrevisions", namespace, good.snapshot)
+        if snapshot is None:
+            gone.append(f"its ControllerRevision {good.snapshot}")
+        return tuple(gone)
+
+    async def keep(self, service: Service, expected_key: str, now: float) -> Good | None:
+        """Keep the running revision; None when it is no longer the one that was seen to be good."""
+        seen, deployment = await self.see(service, fresh=True)
+        if seen is None or deployment is None or seen.key != expected_key or not seen.complete:
+            return None
+        namespace = service.key[0]
+        name = await self.snapshot(service, seen, deployment, purpose="good")
+        replica_set = await self._replica_set(deployment)
+        labels = (replica_set or {}).get("metadata", {}).get("labels") or {}
+        pod_hash = labels.get("pod-template-hash", "")
+        return Good(
+            key=seen.key,
+            template_hash=seen.template_hash,
+            revision=seen.revision,
+            good_since=now,
+            snapshot=name,
+            version=seen.version,
+            replica_set_uid=(replica_set or {}).get("metadata", {}).get("uid", ""),
+            pod_template_hash=pod_hash,
+            images=await self._images(namespace, deployment, pod_hash),
+            configs=tuple(await self._fingerprints(namespace, seen.configs)),
+        )
+
+    async def snapshot(self, service: Service, seen: TargetSeen, deployment: Object, *, purpose: str) -> str:
+        """Put template and ConfigMaps into a ControllerRevision of the service; its name is that of the revision."""
+        namespace, owner = service.key
+        name = f"{owner[:200]}-{seen.key}"
+        config_maps = {}
+        for config in seen.configs:
+            if config.kind == "ConfigMap" and config.hash != MISSING:
+                found = await self._cluster.get("configmaps", namespace, config.name)
+                if found is not None:
+                    config_maps[config.name] = {k: found[k] for k in ("data", "binaryData", "immutable") if found.get(k)}
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {OWNER_LABEL: owner[:63]},
+                "annotations": {"lastgood.dev/purpose": purpose},
+                "ownerReferences": [
+                    {
+                        "apiVersion": "lastgood.dev/v1alpha1",
+                        "kind": "MonitoredService",
+                        "name": owner,
+                        "uid": service.uid,
+                        "controller": True,
+                        "blockOwnerDeletion": False,
+                    }
+                ],
+            },
+            "revision": max(seen.revision, 1),
+            "data": {"template": clean_template(deployment["spec"]["template"]), "configMaps": config_maps},
+        }
+        try:
+            await self._cluster.create("controllerrevisions", namespace, body)
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+            # The name is the content's hash: what is there is what we would write, if it is whole and ours.
+            kept = await self._cluster.get("controllerrevisions", namespace, name)
+            owners = {o.get("uid") for o in (kept or {}).get("metadata", {}).get("ownerReferences") or ()}
+            whole = kept is not None and template_hash(kept["data"]["template"]) == seen.template_hash
+            if not whole or service.uid not in owners:
+                await self._cluster.delete("controllerrevisions", namespace, name)
+                await self._cluster.create("controllerrevisions", namespace, body)
+        return name
+
+    async def _replica_set(self, deployment: Object) -> Object | None:
+        selector = deployment["spec"]["selector"].get("matchLabels") or {}
+        text = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
+        namespace, uid = deployment["metadata"]["namespace"], deployment["metadata"]["uid"]
+        wanted = (deployment["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
+        for candidate in await self._cluster.list_objects("replicasets", namespace, text):
+            owners = {o["uid"] for o in candidate["metadata"].get("ownerReferences") or ()}
+            revision = (candidate["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
+            if uid in owners and revision == wanted:
+                return candidate
+        return None
+
+    async def _images(self, namespace: str, deployment: Object, pod_hash: str) -> tuple[str, ...]:
+        if not pod_hash:
+            return ()
+        selector = deployment["spec"]["selector"].get("matchLabels") or {}
+        text = ",".join([*(f"{k}={v}" for k, v in sorted(selector.items())), f"pod-template-hash={pod_hash}"])
+        for pod in await self._cluster.list_objects("pods", namespace, text):
+            statuses = pod.get("status", {}).get("containerStatuses") or ()
+            if statuses and all(s.get("ready") for s in statuses):
+                return tuple(f"{s['name']}={s.get('imageID') or s.get('image', '')}" for s in statuses)
+        return ()

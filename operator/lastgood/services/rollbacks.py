@@ -1,0 +1,331 @@
+"""Carries out what `domain.rollback.advance` says, one step at a time, each told in the Rollback's status."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from lastgood.domain.clock import from_text, to_text
+from lastgood.domain.model import Good, Key, Memory, TargetSeen
+from lastgood.domain.ports import Cluster, ClusterError, Object
+from lastgood.domain.revision import (
+    RESTART_ANNOTATION,
+    ROLLBACK_ANNOTATION,
+    clean_template,
+    config_hash,
+    difference,
+)
+from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target
+from lastgood.domain.decide import Condition
+from lastgood.domain.status import merge_conditions
+from lastgood.services.metrics import Metrics
+from lastgood.services.revisions import Revisions
+from lastgood.services.table import Service, Table
+
+_log = structlog.get_logger(__name__)
+_CONFLICT = frozenset({409, 422})
+_TRIES = 5
+_NOTHING = Memory()
+
+
+def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
+    """What the domain looks at, out of a Rollback object."""
+    spec, status = body["spec"], body.get("status") or {}
+    to, trigger = spec.get("to") or {}, spec.get("trigger") or {}
+    steps = {s["name"]: s for s in status.get("steps") or ()}
+    executed = steps.get("Executed", {})
+    return RollbackSeen(
+        name=body["metadata"]["name"],
+        uid=body["metadata"]["uid"],
+        service=spec["service"],
+        phase=status.get("phase") or "",
+        done=frozenset(n for n, s in steps.items() if s["state"] == "Done"),
+        revision=to.get("revision"),
+        version=to.get("version"),
+        automatic=bool(trigger),
+        bad_key=trigger.get("badKey") or "",
+        # Once identified the target stays, however the ledger moves on.
+        target_key=(status.get("to") or {}).get("key") or trigger.get("targetKey") or "",
+        needs_approval=bool(spec.get("needsApproval")),
+        approval=spec.get("approval") or "",
+        dry_run=bool(spec.get("dryRun")),
+        executed_at=from_text(executed["at"]) if executed.get("state") == "Done" and executed.get("at") else None,
+        from_template_hash=(status.get("from") or {}).get("templateHash") or "",
+    )
+
+
+class Rollbacks:
+    """Executor of Rollback objects."""
+
+    def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics) -> None:
+        self._cluster, self._table, self._revisions, self._metrics = cluster, table, revisions, metrics
+
+    async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
+        """Do all that can be done now. Returns the Rollback as it stands and when to look again."""
+        for _ in range(len(STEPS) + _TRIES):
+            seen, deployment = await self._revisions.see(service, fresh=True) if service else (None, None)
+            rollback = rollback_seen(body)
+            missing: tuple[str, ...] = ()
+            if service and not rollback.done & {"Prepared"}:
+                target = find_target(rollback, service.memory, seen)
+                missing = await self._revisions.missing(service.key[0], target) if target else ()
+            now = time.time()
+            todo = advance(
+                rollback=rollback,
+                plan=service.plan if service else None,
+                memory=service.memory if service else _NOTHING,
+                seen=seen,
+                missing=missing,
+                now=now,
+            )
+            if todo.do is Do.NOTHING:
+                return body, None
+            if todo.do in {Do.WAIT, Do.AWAIT_APPROVAL}:
+                phase = "AwaitingApproval" if todo.do is Do.AWAIT_APPROVAL else "Running"
+                body = await self._tell(body, todo, "Running", phase=phase)
+                return body, todo.recheck_at
+            body = await self._do(body, todo, service, seen, deployment)
+            if todo.do in {Do.FAIL, Do.REFUSE, Do.DOCUMENT, Do.REHEARSE}:
+                return body, None
+        return body, time.time() + 1
+
+    async def _do(
+        self, body: Object, todo: Next, service: Service | None, seen: TargetSeen | None, deployment: Object | None
+    ) -> Object:
+        if service is None or seen is None or deployment is None or todo.target is None:
+            if todo.do is Do.REFUSE:
+                return await self._end(body, todo, service, "Refused")
+            return await self._end(body, todo, service, "Failed")
+        target = todo.target
+        match todo.do:
+            case Do.IDENTIFY:
+                return await self._identify(body, todo, seen, target)
+            case Do.PREPARE:
+                return await self._prepare(body, todo, service, seen, deployment, target)
+            case Do.ADOPT:
+                message = f"the patch to {target.label} had been accepted before"
+                todo = replace(todo, message=message)
+                generation = deployment["metadata"]["generation"]
+                return await self._tell(body, todo, "Done", patchedGeneration=generation)
+            case Do.EXECUTE | Do.REHEARSE:
+                return await self._patch(body, todo, service, seen, deployment, target)
+            case Do.VALIDATE:
+                count = len(service.memory.probes)
+                todo = replace(todo, message=f"rollout of {target.label} complete and {count} of {count} probes green")
+                return await self._tell(body, todo, "Done")
+            case Do.DOCUMENT:
+                return await self._end(body, todo, service, "Succeeded")
+            case _:
+                return await self._end(body, todo, service, "Failed")
+
+    async def _identify(self, body: Object, todo: Next, seen: TargetSeen, target: Good) -> Object:
+        before = {
+            "key": seen.key,
+            "revision": seen.revision,
+            "version": seen.version or f"revision {seen.revision}",
+            "templateHash": seen.template_hash,
+            "replicas": seen.replicas,
+            "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in seen.configs],
+        }
+        after = {
+            "key": target.key,
+            "revision": target.revision,
+            "version": target.label,
+            "templateHash": target.template_hash,
+            "replicas": seen.replicas,
+            "snapshot": target.snapshot,
+            "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in target.configs],
+        }
+        todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
+        return await self._tell(
+            body, todo, "Done", **{"from": before, "to": after, "startedAt": to_text(time.time()), "phase": "Running"}
+        )
+
+    async def _prepare(
+        self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
+    ) -> Object:
+        name = await self._revisions.snapshot(service, seen, deployment, purpose="before-rollback")
+        kept = await self._kept(service.key, target)
+        diff = difference(deployment["spec"]["template"], kept["data"]["template"])
+        changed = self._changed_configs(seen, target)
+        told = f"the running state is kept in ControllerRevision {name}"
+        if changed:
+            told += f"; ConfigMaps to put back: {', '.join(changed)}"
+        todo = replace(todo, message=told)
+        return await self._tell(body, todo, "Done", diff=diff, **{"from": {"snapshot": name}})
+
+    @staticmethod
+    def _changed_configs(seen: TargetSeen, target: Good) -> list[str]:
+        now = {c.name: c.hash for c in seen.configs if c.kind == "ConfigMap"}
+        return [c.name for c in target.configs if c.kind == "ConfigMap" and now.get(c.name) != c.hash]
+
+    async def _kept(self, key: Key, target: Good) -> Object:
+        kept = await self._cluster.get("controllerrevisions", key[0], target.snapshot)
+        if kept is None:
+            raise ClusterError(404, f"ControllerRevision {target.snapshot} is gone")
+        return kept
+
+    async def _patch(
+        self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
+    ) -> Object:
+        rehearse = todo.do is Do.REHEARSE
+        kept = await self._kept(service.key, target)
+        template = clean_template(kept["data"]["template"])
+        uid = body["metadata"]["uid"]
+        from_key = (body.get("status") or {}).get("from", {}).get("key", "")
+        if seen.template_hash == target.template_hash and from_key != target.key:
+            template.setdefault("metadata", {}).setdefault("annotations", {})[RESTART_ANNOTATION] = uid
+        patch = _json_patch(deployment, template, uid, f"Lastgood: rollback to {target.label} by {body['metadata']['name']}")
+        namespace, name = service.key[0], service.plan.target
+        try:
+            await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
+        except ClusterError as error:
+            if error.status in _CONFLICT and await self._moved(service, deployment):
+                return body
+            if error.status in {400, 403, 422}:
+                return await self._end(body, replace(todo, reason="PatchRefused", message=str(error)), service, "Failed")
+            raise
+        if rehearse:
+            text = f"the API server would accept the patch to {target.label}; nothing was changed"
+            return await self._end(body, replace(todo, message=text), service, "DryRun")
+        if service.plan.restore_config_maps:
+            problem = await self._restore_configs(service.key, kept["data"].get("configMaps") or {})
+            if problem:
+                todo = replace(todo, reason="ConfigNotRestored", message=problem)
+                return await self._end(body, todo, service, "Failed")
+        try:
+            patched = await self._cluster.json_patch("deployments", namespace, name, patch)
+        except ClusterError as error:
+            if error.status in _CONFLICT:
+                # Somebody changed the Deployment between our read and our write: look again, decide again.
+                return body
+            raise
+        if service.breach_outcome_at:
+            self._metrics.reaction.observe(time.time() - service.breach_outcome_at)
+            service.breach_outcome_at = 0.0
+        self._table.deployments[(namespace, name)] = patched
+        todo = replace(todo, message=f"pod template put back to {target.label}")
+        return await self._tell(body, todo, "Done", patchedGeneration=patched["metadata"]["generation"])
+
+    async def _moved(self, service: Service, deployment: Object) -> bool:
+        newest = await self._cluster.get("deployments", service.key[0], service.plan.target)
+        return newest is None or newest["metadata"]["resourceVersion"] != deployment["metadata"]["resourceVersion"]
+
+    async def _restore_configs(self, key: Key, config_maps: Mapping[str, Any]) -> str:
+        for name, kept in sorted(config_maps.items()):
+            found = await self._cluster.get("configmaps", key[0], name)
+            if found is not None and config_hash(found) == config_hash(kept):
+                continue
+            content = {k: v for k, v in kept.items() if k in {"data", "binaryData", "immutable"}}
+            if found is None:
+                fresh = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": key[0]}}
+                await self._cluster.create("configmaps", key[0], {**fresh, **content})
+            elif found.get("immutable"):
+                return f"ConfigMap {name} is immutable and differs from the good one: delete it, and roll back by hand"
+            else:
+                whole = {k: v for k, v in found.items() if k not in {"data", "binaryData"}}
+                await self._cluster.replace("configmaps", key[0], {**whole, **content})
+            self._table.configs[(key[0], name)] = config_hash(kept)
+        return ""
+
+    async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:
+        """Write one step, only when it says something new."""
+        status = body.get("status") or {}
+        now = time.time()
+        steps = {s["name"]: dict(s) for s in status.get("steps") or ()}
+        for name in STEPS:
+            steps.setdefault(name, {"name": name, "state": "Pending", "message": ""})
+        step = {"name": todo.step, "state": state, "message": todo.message, "at": to_text(now)}
+        fields.setdefault("phase", "Running")
+        old = steps[todo.step]
+        if (old["state"], old.get("message")) == (state, todo.message) and status.get("phase") == fields["phase"]:
+            return body
+        steps[todo.step] = step
+        condition = Condition("Complete", "False", todo.reason or todo.step, todo.message)
+        change = {
+            "observedGeneration": body["metadata"].get("generation"),
+            "steps": [steps[n] for n in STEPS],
+            "conditions": merge_conditions(
+                status.get("conditions") or (), [condition], body["metadata"].get("generation", 1), now
+            ),
+            **fields,
+        }
+        _log.info("rollback", rollback=body["metadata"]["name"], step=todo.step, state=state, message=todo.message)
+        written = await self._write(body, change)
+        if state == "Done" or todo.do is Do.AWAIT_APPROVAL:
+            await self._event(written, "Normal", todo.reason or todo.step, todo.message)
+        return written
+
+    async def _end(self, body: Object, todo: Next, service: Service | None, phase: str) -> Object:
+        status = body.get("status") or {}
+        now = time.time()
+        steps = {s["name"]: dict(s) for s in status.get("steps") or ()}
+        good = phase in {"Succeeded", "DryRun"}
+        message = todo.message
+        if phase == "Succeeded":
+            origin = (status.get("from") or {}).get("version", "")
+            took = now - from_text(status["startedAt"]) if status.get("startedAt") else 0.0
+            message = f"went back from {origin} to {(status.get('to') or {}).get('version', '')} in {took:.0f}s"
+        ended = {"name": todo.step, "state": "Done" if good else "Failed", "message": message, "at": to_text(now)}
+        if phase == "Refused":
+            ended["state"] = "Skipped"
+        steps[todo.step] = ended
+        for name in STEPS:
+            if steps.get(name, {}).get("state") in {None, "Pending", "Running"}:
+                steps[name] = {"name": name, "state": "Skipped", "message": ""}
+        reason = todo.reason or phase
+        condition = Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message)
+        change = {
+            "observedGeneration": body["metadata"].get("generation"),
+            "phase": phase,
+            "finishedAt": to_text(now),
+            "steps": [steps[n] for n in STEPS],
+            "conditions": merge_conditions(
+                status.get("conditions") or (), [condition], body["metadata"].get("generation", 1), now
+            ),
+        }
+        self._metrics.rollbacks.labels(phase, reason).inc()
+        log = _log.info if good else _log.warning
+        log("rollback ended", rollback=body["metadata"]["name"], phase=phase, reason=reason, message=message)
+        written = await self._write(body, change)
+        kind = "Normal" if good else "Warning"
+        event = {"Succeeded": "RollbackSucceeded", "DryRun": "RollbackRehearsed", "Refused": "RollbackRefused"}
+        told = message if good or phase == "Refused" else f"at step {todo.step}: {reason}: {message}"
+        await self._event(written, kind, event.get(phase, "RollbackFailed"), told)
+        if service is not None:
+            await self._event(service.reference(), kind, event.get(phase, "RollbackFailed"), told)
+        return written
+
+    async def _write(self, body: Object, change: Mapping[str, Any]) -> Object:
+        metadata = body["metadata"]
+        written = await self._cluster.merge_status("rollbacks", metadata["namespace"], metadata["name"], change)
+        self._table.rollbacks[(metadata["namespace"], metadata["name"])] = written
+        return written
+
+    async def _event(self, regarding: Object, kind: str, reason: str, message: str) -> None:
+        try:
+            await self._cluster.event(regarding, kind, reason, message)
+        except ClusterError as error:
+            # The story is in status too; an Event that is lost must not stop a rollback.
+            _log.warning("event not written", reason=reason, error=str(error))
+
+
+def is_final(body: Mapping[str, Any]) -> bool:
+    """Whether a Rollback has ended."""
+    return ((body.get("status") or {}).get("phase") or "") in FINAL
+
+
+def _json_patch(deployment: Object, template: Object, uid: str, cause: str) -> list[Object]:
+    metadata = deployment["metadata"]
+    patch: list[Object] = [
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "replace", "path": "/spec/template", "value": template},
+    ]
+    if not metadata.get("annotations"):
+        patch.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+    for name, value in ((ROLLBACK_ANNOTATION, uid), ("kubernetes.io/change-cause", cause)):
+        patch.append({"op": "add", "path": f"/metadata/annotations/{name.replace('/', '~1')}", "value": value})
+    return patch

@@ -1,0 +1,107 @@
+"""The table of desired and observed state: what the watches last told, in as few bytes as will do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lastgood.domain.health import Thresholds
+from lastgood.domain.model import Key, Memory, Plan, Problem
+from lastgood.domain.ports import Object
+
+
+@dataclass(slots=True)
+class Service:
+    """One MonitoredService."""
+
+    key: Key
+    uid: str
+    generation: int
+    plan: Plan
+    spec: Mapping[str, Any]
+    status: dict[str, Any]
+    """Status as last written by us or told by the watch."""
+    memory: Memory = field(default_factory=Memory)
+    loaded: bool = False
+    """Whether ``memory`` was taken from ``status`` by this process as leader."""
+    thresholds: dict[str, Thresholds] = field(default_factory=dict)
+    prepared_for: tuple[int, int] = (-1, 0)
+    """Generation, and fingerprint of the referred values, that the probes were made for."""
+    problems: tuple[Problem, ...] = ()
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Condition type to (status, reason) that Events have told."""
+    blocked: bool = False
+    failed_writes: int = 0
+    breach_outcome_at: float = 0.0
+
+    def reference(self) -> Object:
+        """What an Event or owner reference needs."""
+        return {
+            "kind": "MonitoredService",
+            "metadata": {"namespace": self.key[0], "name": self.key[1], "uid": self.uid},
+        }
+
+
+@dataclass(slots=True)
+class Table:
+    """All that is known."""
+
+    services: dict[Key, Service] = field(default_factory=dict)
+    by_target: dict[Key, set[Key]] = field(default_factory=dict)
+    """Deployment to the services that watch it."""
+    deployments: dict[Key, Object] = field(default_factory=dict)
+    """Only those that are some service's target."""
+    configs: dict[Key, str] = field(default_factory=dict)
+    """ConfigMap to hash; only those that some target names."""
+    config_users: dict[Key, set[Key]] = field(default_factory=dict)
+    rollbacks: dict[Key, Object] = field(default_factory=dict)
+    dependents: dict[Key, set[Key]] = field(default_factory=dict)
+
+    def put_service(self, service: Service) -> None:
+        """Add or replace, with its indexes."""
+        self.drop_service(service.key)
+        namespace = service.key[0]
+        self.services[service.key] = service
+        self.by_target.setdefault((namespace, service.plan.target), set()).add(service.key)
+        for name in service.plan.depends_on:
+            self.dependents.setdefault((namespace, name), set()).add(service.key)
+
+    def drop_service(self, key: Key) -> Service | None:
+        """Remove, with its indexes."""
+        old = self.services.pop(key, None)
+        if old is not None:
+            namespace = key[0]
+            target = (namespace, old.plan.target)
+            self.by_target.get(target, set()).discard(key)
+            if not self.by_target.get(target):
+                self.by_target.pop(target, None)
+                self.deployments.pop(target, None)
+            for name in old.plan.depends_on:
+                self.dependents.get((namespace, name), set()).discard(key)
+            for users in self.config_users.values():
+                users.discard(key)
+        return old
+
+    def rollbacks_of(self, key: Key) -> list[Object]:
+        """Rollbacks of a service, oldest first."""
+        found = [
+            rb
+            for (namespace, _), rb in self.rollbacks.items()
+            if namespace == key[0] and rb["spec"].get("service") == key[1]
+        ]
+        return sorted(found, key=lambda rb: (rb["metadata"].get("creationTimestamp", ""), rb["metadata"]["name"]))
+
+    def cycle_through(self, key: Key) -> list[str]:
+        """Names along a cycle of dependencies through this service; empty when there is none."""
+        namespace, start = key
+        stack = [[start]]
+        visited: set[str] = set()
+        while stack:
+            path = stack.pop()
+            service = self.services.get((namespace, path[-1]))
+            for name in service.plan.depends_on if service else ():
+                if name == start:
+                    return [*path, start]
+                if name not in visited:
+                    visited.add(name)
+                    stack.append([*path, name])
+        return []

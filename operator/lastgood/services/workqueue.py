@@ -1,0 +1,88 @@
+"""Level-based work: a key is either dirty or not, one worker at a time looks at it, a failure looks again later."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from lastgood.domain.model import Key
+from lastgood.domain.ports import ClusterError, NotLeader
+
+_log = structlog.get_logger(__name__)
+_WORKERS = 8
+_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+
+
+class WorkQueue:
+    """Calls ``work`` for dirty keys; never two at once for one key."""
+
+    def __init__(self, work: Callable[[Key], Awaitable[None]]) -> None:
+        self._work = work
+        self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        self._dirty: set[Key] = set()
+        self._busy: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+
+    def add(self, key: Key) -> None:
+        """Have a look at this key soon."""
+        if key not in self._dirty:
+            self._dirty.add(key)
+            if key not in self._busy:
+                self._queue.put_nowait(key)
+
+    def add_at(self, key: Key, delay: float) -> None:
+        """Have a look after ``delay`` seconds; the sooner of two such wishes stands."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0.0, delay)
+        timer = self._timers.get(key)
+        if timer is not None and not timer.cancelled() and timer.when() <= when and timer.when() > loop.time():
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self.add, key)
+
+    def forget(self, key: Key) -> None:
+        """Drop timers of a key that is gone."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._failures.pop(key, None)
+
+    def clear(self) -> None:
+        """Drop all timers."""
+        for key in list(self._timers):
+            self.forget(key)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WORKERS):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._dirty.discard(key)
+            self._busy.add(key)
+            try:
+                await self._work(key)
+                self._failures.pop(key, None)
+            except NotLeader:
+                pass
+            except ClusterError as error:
+                self._retry(key, str(error))
+            except Exception:  # one service's account must never end the operator
+                _log.exception("reconcile failed", namespace=key[0], service=key[1])
+                self._retry(key, "unexpected error")
+            finally:
+                self._busy.discard(key)
+                if key in self._dirty:
+                    self._queue.put_nowait(key)
+
+    def _retry(self, key: Key, why: str) -> None:
+        failures = self._failures.get(key, 0) + 1
+        self._failures[key] = failures
+        delay = min(_LAST_RETRY, _FIRST_RETRY * 2 ** (failures - 1))
+        _log.warning("will retry", namespace=key[0], service=key[1], error=why, seconds=delay)
+        self.add_at(key, delay)
