@@ -98,7 +98,10 @@ class Lab:
         state = self._instance.state
         if state is None:
             return {}
-        words = {name: "running" if item.process.alive else "stopped" for name, item in state.components.items()}
+        words = {
+            name: "running" if item.process.alive else "stopped" if item.stopped else "dead"
+            for name, item in state.components.items()
+        }
         return {state.mode: "ready" if self._healthy(state) else "not ready", **words}
 
     def stop(self, component: str, *, kill: bool = False) -> None:
@@ -108,6 +111,8 @@ class Lab:
             raise LabError(msg)
         with self._locked():
             item = self._state().components[self._known(component)]
+            item.stopped = True
+            self._instance.save()
             terminate([item.process], grace=0 if kill else GRACE_SECONDS)
 
     def start(self, component: str) -> None:
@@ -122,6 +127,16 @@ class Lab:
             ready = readiness.check(self._instance, component)
             if ready is not None:
                 self._instance.wait_alone(component, ready)
+            self._revive()
+
+    def _revive(self) -> None:
+        """Start again what nobody stopped and is not running: some components end when the API server is long away.
+
+        A real node's supervisor does so at once, over and over; here, it is done once there is a point in it.
+        """
+        for name, item in list(self._state().components.items()):
+            if name != node.HOLDER and not item.stopped and not item.process.alive:
+                self._instance.spawn(name, item.argv)
 
     def restart(self, component: str, *, kill: bool = False) -> None:
         """Stop and start a component."""

@@ -17,8 +17,10 @@ from tests.lab.paths import LabError
 MARKER = "LASTGOOD_LAB_STATE"
 """The environment variable that holds a lab's state folder in each of its processes, and their children's."""
 
-GRACE_SECONDS = 10.0
-"""How long a process may take to end after SIGTERM before it gets SIGKILL."""
+GRACE_SECONDS = 4.0
+"""How long a process may take to end after SIGTERM before it gets SIGKILL: the API server would wait for watchers."""
+KILL_SECONDS = 10.0
+"""How long the kernel may take to end a process after SIGKILL."""
 
 POLL_SECONDS = 0.05
 
@@ -113,7 +115,7 @@ def marked(marker: Path) -> list[Process]:
 def terminate(processes: Iterable[Process], *, grace: float = GRACE_SECONDS) -> None:
     """End the processes: SIGTERM, and SIGKILL for those that are still there after `grace` seconds."""
     remaining = [process for process in processes if process.alive]
-    for signum, limit in ((signal.SIGTERM, grace), (signal.SIGKILL, GRACE_SECONDS)):
+    for signum, limit in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
         if not remaining or limit <= 0:
             continue
         for process in remaining:

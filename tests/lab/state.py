@@ -17,6 +17,8 @@ class Component:
 
     argv: list[str]
     process: Process
+    stopped: bool = False
+    """Whether it was stopped on purpose, and so is to stay so."""
 
 
 @dataclass(kw_only=True)
@@ -46,7 +48,7 @@ class State:
         try:
             raw = json.loads((folder / "state.json").read_text())
             raw["components"] = {
-                name: Component(argv=item["argv"], process=Process(**item["process"]))
+                name: Component(**{**item, "process": Process(**item["process"])})
                 for name, item in raw["components"].items()
             }
             state = cls(**raw)
