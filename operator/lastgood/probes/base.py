@@ -41,15 +41,16 @@ class Phase(StrEnum):
 
 
 class Progress:
-    """How far one run has come. Written by whoever is at work, read when time runs out."""
+    """How far one run has come, out of how many seconds. Written by whoever is at work, read when time runs out."""
 
-    __slots__ = ("phase",)
+    __slots__ = ("phase", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self.phase = Phase.LOOKUP
+        self.seconds = seconds
 
     def timed_out(self) -> Failure:
-        """The failure that a deadline means in this phase."""
+        """Say what the deadline means in this phase."""
         if self.phase is Phase.LOOKUP:
             # The service was never asked: a silent name server says nothing about it.
             return Failure(ProbeReason.DNS_UNAVAILABLE, "no answer from the name server in time")
@@ -69,7 +70,7 @@ class TimedProbe(ABC):
     async def run(self) -> Outcome:
         """Ask once and say how it went."""
         started = perf_counter()
-        progress = Progress()
+        progress = Progress(self.timeout)
         reason, detail = ProbeReason.OK, ""
         deadline = asyncio.timeout(self.timeout)
         try:
@@ -80,12 +81,12 @@ class TimedProbe(ABC):
             reason, detail = failure.reason, failure.detail
         return Outcome(reason, detail, perf_counter() - started)
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - most probes keep nothing
         """Let go of kept connections."""
 
 
 def as_failure(error: Exception) -> Failure:
-    """The failure that an exception stands for, by its type and number and never by its text."""
+    """Name an exception by its type and number, never by its text."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError) and error.errno is not None:
@@ -94,7 +95,7 @@ def as_failure(error: Exception) -> Failure:
 
 
 def system_failure(number: int) -> Failure:
-    """The failure that a system error number stands for."""
+    """Name a system error by its number."""
     if number in _OURS:
         return Failure(ProbeReason.PROBER_ERROR, f"the operator itself: {os.strerror(number)}")
     if number == errno.ECONNREFUSED:
@@ -103,5 +104,5 @@ def system_failure(number: int) -> Failure:
 
 
 def shown(text: str) -> str:
-    """A text of the spec, quoted, and cut where it is long."""
+    """Quote a text of the spec, cut where it is long."""
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[:_SHOWN]}…"'

@@ -41,7 +41,8 @@ class _Entry:
     __slots__ = ("addresses", "expires", "failure", "stale")
 
     def __init__(self, found: tuple[str, ...] | Failure, now: float) -> None:
-        self.failure = found if isinstance(found, Failure) else None
+        # As reason and detail: an exception raised by several tasks would carry the frames of them all.
+        self.failure = (found.reason, found.detail) if isinstance(found, Failure) else None
         self.addresses = () if isinstance(found, Failure) else found
         self.stale = now + _REFRESH
         self.expires = now + _LIFETIME
@@ -84,7 +85,7 @@ class Resolver:
         elif entry.stale <= now and host not in self._flights:
             self._take_off(host)
         if entry.failure is not None:
-            raise entry.failure.with_traceback(None)
+            raise Failure(*entry.failure)
         return entry.addresses
 
     async def aclose(self) -> None:
@@ -131,7 +132,7 @@ class Resolver:
         return _Entry(found, self._clock())
 
     def _blocking(self, host: str) -> tuple[list[str] | Failure, float]:
-        """Runs in a thread. Seconds are measured here, so that waiting for a free thread does not count."""
+        """Run in a thread. Seconds are measured here, so that waiting for a free thread does not count."""
         started = monotonic()
         found: list[str] | Failure
         try:
@@ -168,7 +169,7 @@ class Resolver:
 
 
 def _kind(address: str) -> str:
-    """The class of an address, and no more of it: which address a name has inside may be nobody's business."""
+    """Name the class of an address and no more of it: what a name leads to inside may be nobody's business."""
     ip = ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:

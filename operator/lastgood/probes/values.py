@@ -11,7 +11,7 @@ Values = Mapping[tuple[str, str, str], bytes]
 
 
 def secret_text(source: ValueFrom, values: Values) -> str:
-    """The text behind a reference, without the line break that a file made by an editor ends in.
+    """Read the text behind a reference, without the line break that a file made by an editor ends in.
 
     Raises BadProbe when it is missing or no text.
     """
@@ -24,7 +24,7 @@ def secret_text(source: ValueFrom, values: Values) -> str:
 
 
 def certificates(source: CertificateSource, values: Values) -> bytes:
-    """The PEM bundle behind a reference. Raises BadProbe when it is missing."""
+    """Read the PEM bundle behind a reference. Raises BadProbe when it is missing."""
     if source.secret_key_ref is not None:
         return _raw("Secret", source.secret_key_ref, values)
     if source.config_map_key_ref is not None:
