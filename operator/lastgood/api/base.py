@@ -22,7 +22,7 @@ class Rule:
     rule: str
     message: str
 
-    def as_schema(self) -> dict[str, str]:
+    def as_schema(self) -> dict[str, Any]:
         """The rule in the form that a CRD's ``x-kubernetes-validations`` holds."""
         return {"rule": self.rule, "message": self.message}
 

@@ -1,15 +1,15 @@
 """MonitoredService: a workload, how its health is seen, and what is done when it breaks."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lastgood.api.base import Condition, Model, Name, Rule, duration_field
 from lastgood.api.probes import Dependency, Probe
 
-_MAP_BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-_MAP_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+_MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+_MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
 class TargetRef(Model):
@@ -196,7 +196,7 @@ class MonitoredService(Model):
     status: MonitoredServiceStatus | None = None
 
 
-NAMES = {
+NAMES: dict[str, Any] = {
     "plural": "monitoredservices",
     "singular": "monitoredservice",
     "kind": "MonitoredService",
@@ -204,7 +204,7 @@ NAMES = {
     "categories": ["lastgood"],
 }
 
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {"name": "Target", "type": "string", "jsonPath": ".spec.targetRef.name"},
     {"name": "Healthy", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Healthy")].status'},
     {"name": "Current", "type": "string", "jsonPath": ".status.current.version"},

@@ -1,7 +1,7 @@
 """Rollback: one return to a good revision, started by Lastgood or asked for by a person."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -120,7 +120,7 @@ class Rollback(Model):
     status: RollbackStatus | None = None
 
 
-NAMES = {
+NAMES: dict[str, Any] = {
     "plural": "rollbacks",
     "singular": "rollback",
     "kind": "Rollback",
@@ -128,7 +128,7 @@ NAMES = {
     "categories": ["lastgood"],
 }
 
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {"name": "Service", "type": "string", "jsonPath": ".spec.service"},
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
     {"name": "From", "type": "string", "jsonPath": ".status.from.version"},

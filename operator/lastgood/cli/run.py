@@ -1,0 +1,116 @@
+"""``lastgood run``: one process, one event loop, until told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import sys
+import time
+
+import structlog
+import uvloop
+
+from lastgood.context import Context, Options, make, namespaces
+from lastgood.handlers.watching import watch
+from lastgood.web.server import Heart, serve
+
+_log = structlog.get_logger(__name__)
+PRUNE_SECONDS = 600.0
+
+
+def configure_logging(style: str, level: str) -> None:
+    """One line an event, JSON unless a person reads along; libraries speak only when something is wrong."""
+    number = getattr(logging, level.upper())
+    renderer = structlog.dev.ConsoleRenderer() if style == "console" else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the operator; 0 after SIGTERM or SIGINT, 1 when it could not start or a part of it died."""
+    configure_logging(arguments.log_format, arguments.log_level)
+    try:
+        for cidr in arguments.deny_cidr:
+            ipaddress.ip_network(cidr, strict=False)
+    except ValueError as error:
+        sys.stderr.write(f"--deny-cidr: {error}: write a network such as 10.0.0.0/8\n")
+        return 2
+    options = Options(
+        namespaces=namespaces(arguments.namespaces),
+        lease_namespace=arguments.lease_namespace,
+        lease_name=arguments.lease_name,
+        listen=arguments.listen,
+        deny_cidrs=tuple(arguments.deny_cidr),
+        allow_loopback=arguments.allow_loopback,
+        storm_limit=arguments.storm_limit,
+        kubeconfig=arguments.kubeconfig,
+        context=arguments.context,
+    )
+    try:
+        return uvloop.run(_main(options))
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _beat(heart: Heart) -> None:
+    while True:
+        heart.last = time.monotonic()
+        await asyncio.sleep(1)
+
+
+async def _prune(context: Context) -> None:
+    while True:
+        await asyncio.sleep(PRUNE_SECONDS)
+        await context.intake.prune(context.cluster)
+
+
+async def _main(options: Options) -> int:
+    context = await make(options)
+    heart, stop = Heart(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    web = await serve(context, heart)
+    watching = asyncio.create_task(watch(context, options.namespaces, stop), name="watch")
+    # Signal handlers of kopf's, set at its start, would hide ours: set them again once it runs.
+    await asyncio.sleep(0.2)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    heart.watching = True
+    tasks = [
+        watching,
+        asyncio.create_task(_beat(heart), name="beat"),
+        asyncio.create_task(_prune(context), name="prune"),
+        asyncio.create_task(context.controller.fleet.run(), name="fleet"),
+        asyncio.create_task(context.controller.queue.run(), name="queue"),
+        asyncio.create_task(context.leadership.run(), name="leadership"),
+    ]
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    _log.info("started", namespaces=options.namespaces or "all", listen=options.listen)
+    done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    failed = [t for t in done if t is not stopped and not stop.is_set()]
+    for task in failed:
+        error = None if task.cancelled() else task.exception()
+        _log.error("a part of the operator ended", part=task.get_name(), error=repr(error))
+    stop.set()
+    for task in [*tasks[1:], stopped]:
+        task.cancel()
+    await asyncio.gather(*tasks[1:], stopped, return_exceptions=True)
+    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await asyncio.gather(watching, return_exceptions=True)
+    await web.cleanup()
+    await context.aclose()
+    return 1 if failed else 0

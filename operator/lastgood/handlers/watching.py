@@ -1,0 +1,77 @@
+"""What is watched. ``on.event`` only: no annotation, no finalizer, no write is made by watching."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import kopf
+
+from lastgood.api import GROUP, VERSION
+from lastgood.context import Context
+
+
+def registry(context: Context) -> kopf.OperatorRegistry:
+    """Handlers that feed this context's table."""
+    handlers = kopf.OperatorRegistry()
+    intake = context.intake
+
+    @kopf.on.event(GROUP, VERSION, "monitoredservices", registry=handlers)
+    async def service(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        intake.service(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "rollbacks", registry=handlers)
+    async def rollback(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.rollback(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("apps", "v1", "deployments", registry=handlers)
+    async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.deployment(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "configmaps", registry=handlers)
+    async def config_map(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.config_map(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.login(registry=handlers, retries=None)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        access, configuration = context.access, context.access.configuration
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            token=access.token(),
+            default_namespace=access.namespace,
+        )
+
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """Settings that hold at ten thousand objects."""
+    chosen = kopf.OperatorSettings()
+    # Without a limit each object has a task of its own; the default idle time would let 200 workers see 40 a second.
+    chosen.queueing.worker_limit = 200
+    chosen.queueing.idle_timeout = 0.1
+    chosen.queueing.exit_timeout = 0.5
+    # Kopf's own Events would repeat each log line; ours are written on transitions only.
+    chosen.posting.enabled = False
+    # Watching the list of all CRDs and namespaces would need cluster-wide rights that nothing else here needs.
+    chosen.scanning.disabled = True
+    # A watch that went silent is noticed by its end; shorter than the API server's own half hour.
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.networking.error_backoffs = (0.5, 1, 2, 3, 5)
+    return chosen
+
+
+async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event) -> None:
+    """Watch until ``stop`` is set."""
+    await kopf.operator(
+        registry=registry(context),
+        settings=settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop,
+    )

@@ -1,0 +1,400 @@
+"""The reconcile of one service: gather, decide, act, tell. Level-based: it may be called at any time."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from lastgood.api import API_VERSION
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.domain.clock import to_text
+from lastgood.domain.decide import (
+    Condition,
+    Decision,
+    RecordGood,
+    StartRollback,
+    decide,
+    mark_ended,
+    mark_started,
+)
+from lastgood.domain.health import ProbeState, Thresholds, combine, observe
+from lastgood.domain.ledger import newest_other, with_good
+from lastgood.domain.model import Key, Mark, Problem
+from lastgood.domain.outcome import Outcome
+from lastgood.domain.ports import Cluster, ClusterError, NotLeader, ProbeFactory
+from lastgood.domain.status import from_status, merge_conditions, to_status
+from lastgood.services import preparation
+from lastgood.services.fleet import Fleet
+from lastgood.services.metrics import Metrics
+from lastgood.services.revisions import Revisions
+from lastgood.services.rollbacks import Rollbacks, is_final
+from lastgood.services.surroundings import Around
+from lastgood.services.table import Service, Table
+from lastgood.services.workqueue import WorkQueue
+
+_log = structlog.get_logger(__name__)
+HEAL_SECONDS = 10.0
+"""How often a service with a problem (a missing Secret, a missing target) is looked at again."""
+
+REFRESH_SECONDS = 300.0
+"""How often Secrets and CAs that probes use are read again."""
+
+
+class Controller:
+    """Reconciles services while this process leads."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        table: Table,
+        factory: ProbeFactory,
+        metrics: Metrics,
+        storm_limit: int = 5,
+    ) -> None:
+        self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
+        self._revisions = Revisions(cluster, table)
+        self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics)
+        self._around = Around(cluster, table, storm_limit=storm_limit)
+        self.queue = WorkQueue(self.reconcile)
+        self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
+        self._outcomes: dict[tuple[str, str], Any] = {}
+        self._seconds: dict[str, Any] = {}
+        self.leading = False
+        self._unobserved = 0.0
+
+    async def lead(self, unobserved: float) -> None:
+        """Take over: what status remembers is what we go on from."""
+        self._unobserved, self.leading = unobserved, True
+        self._metrics.leader.set(1)
+        for service in self._table.services.values():
+            service.loaded = False
+            self.queue.add(service.key)
+        for namespace, _ in list(self._table.rollbacks):
+            for rollback in self._table.rollbacks.values():
+                if rollback["metadata"]["namespace"] == namespace and not is_final(rollback):
+                    self.queue.add((namespace, rollback["spec"]["service"]))
+
+    async def follow(self) -> None:
+        """Stop probing and acting, go on watching."""
+        self.leading = False
+        self._metrics.leader.set(0)
+        self.queue.clear()
+        for key in list(self._table.services):
+            self.fleet.remove(key)
+            self._table.services[key].prepared_for = (-1, 0)
+
+    def forget(self, key: Key) -> None:
+        """A service was deleted."""
+        self.fleet.remove(key)
+        self.queue.forget(key)
+        self._around.failing.discard(key)
+        self._metrics.services.set(len(self._table.services))
+        for other in self._table.dependents.get(key, ()):
+            self.queue.add((key[0], other[1]))
+
+    def on_outcome(self, key: Key, name: str, kind: str, outcome: Outcome) -> None:
+        """One probe has ended. The hot path: nothing here awaits or allocates without need."""
+        place = (kind, outcome.reason)
+        counter = self._outcomes.get(place)
+        if counter is None:
+            counter = self._outcomes[place] = self._metrics.probes.labels(kind, str(outcome.reason))
+            self._seconds.setdefault(kind, self._metrics.probe_seconds.labels(kind))
+        counter.inc()
+        self._seconds[kind].observe(outcome.seconds)
+        service = self._table.services.get(key)
+        if service is None or not service.loaded:
+            return
+        now = time.time()
+        memory = service.memory
+        before = memory.probes.get(name) or ProbeState()
+        after = observe(before, outcome, now, service.thresholds.get(name) or Thresholds())
+        probes = {**memory.probes, name: after}
+        health = memory.health
+        if after.state is not before.state:
+            health = combine(memory.health, probes, now)
+        service.memory = replace(memory, probes=probes, health=health)
+        flipped = after.state is not before.state or health != memory.health
+        if flipped:
+            self._note_health(service)
+        pending = health.state == "False" and now >= health.since + service.plan.failing_for
+        if pending and not service.blocked:
+            service.breach_outcome_at = now
+        waiting = not memory.ledger or memory.current is None or memory.ledger[0].key != memory.current.key
+        active = any(not mark.outcome for mark in memory.marks)
+        if flipped or pending or active or (waiting and health.state == "True" and after.run_length <= 3):
+            self.queue.add(key)
+
+    def _note_health(self, service: Service) -> None:
+        state = service.memory.health.state
+        (self._around.failing.add if state == "False" else self._around.failing.discard)(service.key)
+        self._metrics.health.labels(*service.key).set({"True": 1, "False": 0}.get(state, -1))
+        for other in self._table.dependents.get(service.key, ()):
+            self.queue.add(other)
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one service to where it should be."""
+        if not self.leading:
+            return
+        service = self._table.services.get(key)
+        if service is None:
+            await self._orphans(key)
+            return
+        if not service.loaded:
+            self._load(service)
+        await self._prepare(service)
+        now = time.time()
+        seen, _ = await self._revisions.see(service)
+        active = [m for m in service.memory.marks if not m.outcome]
+        acting = service.memory.health.state == "False" and now >= service.memory.health.since + service.plan.failing_for
+        missing: tuple[str, ...] = ()
+        if acting and not active and service.plan.policy != "Disabled" and seen is not None:
+            target = newest_other(service.memory, seen.key)
+            missing = await self._revisions.missing(key[0], target) if target else ()
+        around = await self._around.look(
+            service, acting=acting and not active, under_way=self._under_way(), missing=missing
+        )
+        decision = decide(
+            service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
+        )
+        service.memory = decision.memory
+        dropped: tuple[str, ...] = ()
+        for action in decision.actions:
+            match action:
+                case RecordGood():
+                    dropped = await self._record(service, action)
+                case StartRollback():
+                    await self._start(service, action)
+        if decision.actions:
+            decision = decide(
+                service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
+            )
+        recheck = [decision.recheck_at] if decision.recheck_at is not None else []
+        rolling = decision.conditions[-1]
+        service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
+        await self._write(service, decision)
+        for name in dropped:
+            await self._cluster.delete("controllerrevisions", key[0], name)
+        again = await self._carry_on(service)
+        if again is not None:
+            recheck.append(again)
+        if around.problems or seen is None:
+            recheck.append(time.time() + HEAL_SECONDS)
+        elif any(True for _ in self._values_of(service)):
+            recheck.append(time.time() + REFRESH_SECONDS)
+        if recheck:
+            self.queue.add_at(key, min(recheck) - time.time())
+
+    def _load(self, service: Service) -> None:
+        try:
+            service.memory = from_status(service.status, unobserved=self._unobserved)
+        except (KeyError, ValueError, TypeError) as error:
+            # Somebody wrote into status: begin anew rather than act on what cannot be read.
+            _log.warning("status not readable, begun anew", service=service.key, error=type(error).__name__)
+            service.status = {}
+            service.memory = from_status({})
+        service.said = {c["type"]: (c["status"], c["reason"]) for c in service.status.get("conditions") or ()}
+        service.loaded = True
+        self._note_health(service)
+
+    @staticmethod
+    def _values_of(service: Service) -> Any:
+        spec = MonitoredServiceSpec.model_validate(service.spec)
+        return (ref for probe in spec.probes for ref in preparation.references(probe))
+
+    async def _prepare(self, service: Service) -> None:
+        if service.plan.suspend:
+            self.fleet.remove(service.key)
+            service.prepared_for = (-1, 0)
+            service.problems = ()
+            return
+        spec = MonitoredServiceSpec.model_validate(service.spec)
+        values, problems = await preparation.gather(self._cluster, service.key, spec)
+        wanted = (service.generation, preparation.fingerprint(values))
+        if service.prepared_for == wanted:
+            return
+        slots, bad = preparation.prepare(self._factory, service.key, spec, values)
+        service.problems = tuple(problems + bad)
+        service.thresholds = {p.name: Thresholds(p.failure_threshold, p.success_threshold) for p in spec.probes}
+        names = {p.name for p in spec.probes}
+        able = {slot.name for slot in slots}
+        now = time.time()
+        probes = {}
+        for name in sorted(names):
+            state = service.memory.probes.get(name) or ProbeState()
+            # A probe that cannot run has seen nothing: what it said before no longer holds.
+            probes[name] = state if name in able else ProbeState(since=now, reason="NotRunning")
+        service.memory = replace(
+            service.memory, probes=probes, health=combine(service.memory.health, probes, now)
+        )
+        self._note_health(service)
+        self.fleet.put(service.key, slots)
+        service.prepared_for = wanted
+
+    def _under_way(self) -> int:
+        return sum(
+            1
+            for rb in self._table.rollbacks.values()
+            if not is_final(rb) and (rb.get("status") or {}).get("phase") != "AwaitingApproval"
+        )
+
+    async def _record(self, service: Service, action: RecordGood) -> tuple[str, ...]:
+        good = await self._revisions.keep(service, action.key, time.time())
+        if good is None:
+            self.queue.add_at(service.key, 1)
+            return ()
+        service.memory, dropped = with_good(service.memory, good, service.plan.keep)
+        _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
+        await self._event(service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good")
+        kept = {g.snapshot for g in service.memory.ledger}
+        return tuple(g.snapshot for g in dropped if g.snapshot not in kept)
+
+    async def _start(self, service: Service, action: StartRollback) -> None:
+        namespace = service.key[0]
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Rollback",
+            "metadata": {
+                "name": action.name,
+                "namespace": namespace,
+                "labels": {"lastgood.dev/service": service.key[1][:63]},
+                "ownerReferences": [
+                    {
+                        "apiVersion": API_VERSION,
+                        "kind": "MonitoredService",
+                        "name": service.key[1],
+                        "uid": service.uid,
+                        "controller": True,
+                        "blockOwnerDeletion": False,
+                    }
+                ],
+            },
+            "spec": {
+                "service": service.key[1],
+                "to": {"lastGood": True},
+                "reason": action.message,
+                "needsApproval": action.needs_approval,
+                "dryRun": action.dry_run,
+                "trigger": {
+                    "type": "HealthFailing",
+                    "since": to_text(action.breach_since),
+                    "badKey": action.bad_key,
+                    "targetKey": action.target.key,
+                    "message": action.message,
+                },
+            },
+        }
+        try:
+            created = await self._cluster.create("rollbacks", namespace, body)
+            await self._event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+            found = await self._cluster.get("rollbacks", namespace, action.name)
+            if found is None:
+                raise
+            created = found
+        self._table.rollbacks[(namespace, action.name)] = created
+        service.memory = mark_started(service.memory, action, time.time())
+        _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
+
+    async def _carry_on(self, service: Service) -> float | None:
+        again: list[float] = []
+        for body in self._table.rollbacks_of(service.key):
+            name = body["metadata"]["name"]
+            known = any(m.name == name for m in service.memory.marks)
+            if is_final(body):
+                phase = body["status"]["phase"]
+                if any(m.name == name and not m.outcome for m in service.memory.marks):
+                    service.memory = mark_ended(service.memory, name, phase, time.time())
+                    self.queue.add(service.key)
+                continue
+            if not known:
+                bad_key = (body["spec"].get("trigger") or {}).get("badKey") or (
+                    service.memory.current.key if service.memory.current else ""
+                )
+                mark = Mark(name, bad_key, time.time())
+                service.memory = replace(service.memory, marks=(mark, *service.memory.marks)[:20])
+            before = body
+            body, at = await self._rollbacks.carry_on(body, service)
+            if at is not None:
+                again.append(at)
+            if is_final(body) or body is not before:
+                # The poke makes validation as quick as the target answers.
+                self.fleet.poke(service.key)
+                self.queue.add(service.key)
+            if not is_final(body):
+                # One at a time: the next begins when this one has ended.
+                break
+        return min(again) if again else None
+
+    async def _orphans(self, key: Key) -> None:
+        """Rollbacks that name a service which is not in the table."""
+        for body in self._table.rollbacks_of(key):
+            if not is_final(body) and await self._cluster.get("monitoredservices", *key) is None:
+                await self._rollbacks.carry_on(body, None)
+
+    async def _write(self, service: Service, decision: Decision) -> None:
+        """Write what flipped, and nothing when nothing did."""
+        now = time.time()
+        conditions = self._settled(service, decision.conditions)
+        wanted = to_status(service.memory)
+        wanted["observedGeneration"] = service.generation
+        wanted["conditions"] = merge_conditions(
+            service.status.get("conditions") or (), conditions, service.generation, now
+        )
+        change = {k: v for k, v in wanted.items() if service.status.get(k) != v and not (v in (None, [], "") and not service.status.get(k))}
+        if not change:
+            return
+        written = await self._cluster.merge_status("monitoredservices", *service.key, change)
+        service.status = {**service.status, **wanted, **(written.get("status") or {})}
+        await self._tell(service, conditions)
+
+    @staticmethod
+    def _settled(service: Service, conditions: tuple[Condition, ...]) -> list[Condition]:
+        """Keep the old words while a condition stands as it stood: a message that ticks would be a heartbeat."""
+        old = {c["type"]: c for c in service.status.get("conditions") or ()}
+        kept = []
+        for condition in conditions:
+            was = old.get(condition.type)
+            if was and (was["status"], was["reason"]) == (condition.status, condition.reason):
+                stable = condition.type in {"Healthy", "RollingBack"} and condition.reason != "InProgress"
+                kept.append(replace(condition, message=was.get("message", "")) if stable else condition)
+            else:
+                kept.append(condition)
+        return kept
+
+    async def _tell(self, service: Service, conditions: list[Condition]) -> None:
+        for condition in conditions:
+            said = (condition.status, condition.reason)
+            before = service.said.get(condition.type)
+            service.said[condition.type] = said
+            if before == said or (before is None and condition.status != "False"):
+                continue
+            if condition.type == "RollingBack":
+                self._metrics.decisions.labels(condition.reason).inc()
+                if condition.reason in {"NotNeeded", "InProgress", "Starting", "Disabled"}:
+                    continue
+            bad = condition.status == "False" and condition.type != "StableRevisionKnown"
+            event = {"Healthy": {"True": "Healthy", "False": "Unhealthy", "Unknown": "HealthUnknown"}[condition.status]}
+            reason = event.get(condition.type, condition.reason)
+            if condition.type == "RollingBack" and condition.reason != "BreachPending":
+                reason = "RollbackBlocked"
+            if condition.type == "StableRevisionKnown":
+                continue
+            message = condition.message if reason != "RollbackBlocked" else f"{condition.reason}: {condition.message}"
+            _log.info("condition", service=service.key, type=condition.type, status=condition.status, reason=condition.reason, message=condition.message)
+            await self._event(service, "Warning" if bad else "Normal", reason, message)
+
+    async def _event(self, service: Service, kind: str, reason: str, message: str) -> None:
+        try:
+            await self._cluster.event(service.reference(), kind, reason, message)
+        except ClusterError as error:
+            _log.warning("event not written", reason=reason, error=str(error))
+
+
+def refused(spec: Mapping[str, Any], error: Exception) -> Problem:
+    """A spec that the schema let through and the models do not take: an operator older than its CRDs."""
+    return Problem("SpecNotUnderstood", f"this version of Lastgood cannot read the spec ({type(error).__name__}): upgrade it")

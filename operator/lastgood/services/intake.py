@@ -1,0 +1,124 @@
+"""Watched objects into the table, and the keys that they make dirty."""
+
+import contextlib
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.domain.model import Key
+from lastgood.domain.ports import Cluster, ClusterError, Object
+from lastgood.domain.revision import MISSING, config_hash
+from lastgood.domain.status import plan_of
+from lastgood.services.controller import Controller
+from lastgood.services.metrics import Metrics
+from lastgood.services.table import Service, Table
+
+_log = structlog.get_logger(__name__)
+
+
+def _key(body: Object) -> Key:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+class Intake:
+    """What the watches call. Never raises: a failed handler is not called again."""
+
+    def __init__(self, table: Table, controller: Controller, metrics: Metrics) -> None:
+        self._table, self._controller, self._metrics = table, controller, metrics
+
+    def service(self, body: Object, *, deleted: bool) -> None:
+        """A MonitoredService came, changed or went."""
+        key = _key(body)
+        if deleted or body["metadata"].get("deletionTimestamp"):
+            if self._table.drop_service(key) is not None:
+                self._controller.forget(key)
+            return
+        uid, generation = body["metadata"]["uid"], int(body["metadata"].get("generation") or 1)
+        known = self._table.services.get(key)
+        if known is not None and known.uid == uid and known.generation == generation:
+            if not self._controller.leading:
+                known.status = dict(body.get("status") or {})
+            return
+        try:
+            plan = plan_of(MonitoredServiceSpec.model_validate(body["spec"]))
+        except (ValidationError, ValueError) as error:
+            # The schema refuses what the models do not take; this is an object from before the schema, or newer.
+            _log.error("spec not understood", namespace=key[0], service=key[1], error=type(error).__name__)
+            return
+        status = dict(body.get("status") or {})
+        service = Service(key=key, uid=uid, generation=generation, plan=plan, spec=body["spec"], status=status)
+        if known is not None and known.uid == uid:
+            # An edit: what is remembered stays, the probes are made anew.
+            service.memory, service.loaded, service.said = known.memory, known.loaded, known.said
+            service.status = known.status if known.loaded else status
+            service.problems, service.thresholds = known.problems, known.thresholds
+        self._table.put_service(service)
+        self._metrics.services.set(len(self._table.services))
+        self._controller.queue.add(key)
+        for other in self._table.dependents.get(key, ()):
+            self._controller.queue.add(other)
+
+    def rollback(self, body: Object, *, deleted: bool) -> None:
+        """A Rollback came, changed or went."""
+        place = _key(body)
+        if deleted:
+            self._table.rollbacks.pop(place, None)
+        else:
+            known = self._table.rollbacks.get(place)
+            with contextlib.suppress(KeyError, ValueError):
+                # Our own write may be newer than what the watch tells just now.
+                if known and int(known["metadata"]["resourceVersion"]) > int(body["metadata"]["resourceVersion"]):
+                    return
+            self._table.rollbacks[place] = body
+        self._controller.queue.add((place[0], body["spec"]["service"]))
+
+    def deployment(self, body: Object, *, deleted: bool) -> None:
+        """A Deployment came, changed or went."""
+        place = _key(body)
+        users = self._table.by_target.get(place)
+        if not users:
+            return
+        if deleted:
+            self._table.deployments.pop(place, None)
+        else:
+            body["metadata"].pop("managedFields", None)
+            self._table.deployments[place] = body
+        for key in users:
+            self._controller.queue.add(key)
+
+    def config_map(self, body: Object, *, deleted: bool) -> None:
+        """A ConfigMap came, changed or went."""
+        place = _key(body)
+        users = self._table.config_users.get(place)
+        if not users:
+            return
+        new = MISSING if deleted else config_hash(body)
+        if self._table.configs.get(place) != new:
+            self._table.configs[place] = new
+            for key in users:
+                self._controller.queue.add(key)
+
+    async def prune(self, cluster: Cluster) -> None:
+        """Drop what is gone: after a 410 the watch lists anew and tells nothing of what was deleted meanwhile."""
+        try:
+            for kind, drop in (("monitoredservices", self._drop_service), ("rollbacks", self._drop_rollback)):
+                known = self._known(kind)
+                there = await cluster.list_names(kind)
+                for entry in known - there:
+                    drop((entry[0], entry[1]))
+        except ClusterError as error:
+            _log.info("not pruned", error=str(error))
+
+    def _known(self, kind: str) -> set[tuple[str, str, str]]:
+        if kind == "rollbacks":
+            return {(*place, rb["metadata"]["uid"]) for place, rb in self._table.rollbacks.items()}
+        return {(*key, service.uid) for key, service in self._table.services.items()}
+
+    def _drop_service(self, key: Key) -> Any:
+        if self._table.drop_service(key) is not None:
+            self._controller.forget(key)
+
+    def _drop_rollback(self, place: Key) -> Any:
+        self._table.rollbacks.pop(place, None)

@@ -1,0 +1,93 @@
+"""From the probes of a spec to probes that run: values gathered, problems told, nothing else disturbed."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.api.probes import CertificateSource, Probe as ProbeSpec, Tls
+from lastgood.domain.model import Key, Problem
+from lastgood.domain.ports import BadProbe, Cluster, ClusterError, ProbeFactory
+from lastgood.services.fleet import Slot
+from lastgood.api.base import seconds
+
+Values = dict[tuple[str, str, str], bytes]
+
+
+def kind_of(probe: ProbeSpec) -> str:
+    """Which of its one-of fields a probe sets."""
+    return next(k for k in ("http", "tcp", "grpc", "postgres", "redis") if getattr(probe, k) is not None)
+
+
+def _of_tls(tls: Tls | None) -> Iterator[tuple[str, str, str]]:
+    source: CertificateSource | None = tls.ca if tls else None
+    if source and source.secret_key_ref:
+        yield ("Secret", source.secret_key_ref.name, source.secret_key_ref.key)
+    if source and source.config_map_key_ref:
+        yield ("ConfigMap", source.config_map_key_ref.name, source.config_map_key_ref.key)
+
+
+def references(probe: ProbeSpec) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, key) of all that a probe refers to."""
+    if probe.http:
+        for header in probe.http.headers:
+            if header.value_from:
+                ref = header.value_from.secret_key_ref
+                yield ("Secret", ref.name, ref.key)
+        yield from _of_tls(probe.http.tls)
+    if probe.grpc:
+        yield from _of_tls(probe.grpc.tls)
+    for source in (probe.postgres.dsn if probe.postgres else None, probe.redis.url if probe.redis else None):
+        if source:
+            yield ("Secret", source.secret_key_ref.name, source.secret_key_ref.key)
+
+
+async def gather(cluster: Cluster, key: Key, spec: MonitoredServiceSpec) -> tuple[Values, list[Problem]]:
+    """Values that the probes refer to, and what is missing of them."""
+    values: Values = {}
+    problems: list[Problem] = []
+    for place in sorted({ref for probe in spec.probes for ref in references(probe)}):
+        kind, name, entry = place
+        try:
+            value = await cluster.read_key(kind, key[0], name, entry)
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            text = f"reading {kind} {name} is not allowed: turn it on in the chart (rbac.secrets), or leave the reference out"
+            problems.append(Problem(f"{kind}Forbidden", text))
+            continue
+        if value is None:
+            problems.append(
+                Problem(f"{kind}Missing", f'{kind} "{name}" with key "{entry}" does not exist here: create it or mend the name')
+            )
+        else:
+            values[place] = value
+    return values, problems
+
+
+def fingerprint(values: Mapping[tuple[str, str, str], bytes]) -> int:
+    """Changes when any value does; kept in memory only."""
+    digest = hashlib.blake2b(digest_size=8)
+    for place in sorted(values):
+        for part in (*(p.encode() for p in place), values[place]):
+            digest.update(len(part).to_bytes(4, "big") + part)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def prepare(
+    factory: ProbeFactory, key: Key, spec: MonitoredServiceSpec, values: Values
+) -> tuple[list[Slot], list[Problem]]:
+    """Slots for the probes that can run, and why the others cannot."""
+    slots: list[Slot] = []
+    problems: list[Problem] = []
+    for probe in spec.probes:
+        if any(ref not in values for ref in references(probe)):
+            continue
+        try:
+            ready = factory.prepare(probe, values)
+        except BadProbe as error:
+            problems.append(Problem("BadProbe", f"probe {probe.name}: {error}"))
+            continue
+        slots.append(
+            Slot(key=key, name=probe.name, kind=kind_of(probe), probe=ready, interval=seconds(probe.interval))
+        )
+    return slots, problems

@@ -1,0 +1,66 @@
+"""What else matters to a decision: dependencies, our own connectivity, how many fail at once."""
+
+import time
+
+from lastgood.domain.model import Key, Problem, Surroundings
+from lastgood.domain.ports import Cluster
+from lastgood.services.table import Service, Table
+
+CHECK_TTL = 5.0
+"""How old a check of our own connectivity may be when a verdict rests on it, seconds."""
+
+MASS_MIN, MASS_SHARE = 5, 0.5
+"""So many failing services, and this share of all, are taken for one cause."""
+
+
+class Around:
+    """Gathers Surroundings."""
+
+    def __init__(self, cluster: Cluster, table: Table, *, storm_limit: int) -> None:
+        self._cluster, self._table, self._storm_limit = cluster, table, storm_limit
+        self._checked_at, self._trouble = 0.0, ""
+        self.failing: set[Key] = set()
+        """Services whose health is False, kept by the controller."""
+
+    async def look(self, service: Service, *, acting: bool, under_way: int, missing: tuple[str, ...]) -> Surroundings:
+        """Surroundings of a service; ``acting`` when a rollback may follow, which is worth asking the network for."""
+        problems = list(service.problems)
+        failing, unknown = [], []
+        for name in service.plan.depends_on:
+            other = self._table.services.get((service.key[0], name))
+            if other is None:
+                text = f'dependsOn names MonitoredService "{name}", which does not exist here: create it or mend the name'
+                problems.append(Problem("UnknownDependency", text))
+            elif other.memory.health.state == "False":
+                failing.append(name)
+            elif other.memory.health.state == "Unknown" and not other.plan.suspend:
+                unknown.append(name)
+        cycle = self._table.cycle_through(service.key) if service.plan.depends_on else []
+        if cycle:
+            text = f"dependsOn goes in a circle ({' -> '.join(cycle)}): leave one of them out"
+            problems.append(Problem("DependencyCycle", text))
+            # In a circle each would wait for the other for ever.
+            failing, unknown = [], []
+        return Surroundings(
+            problems=tuple(problems),
+            failing_dependencies=tuple(failing),
+            unknown_dependencies=tuple(unknown),
+            connectivity=await self._connectivity() if acting else "",
+            mass_breach=self._mass(),
+            rollbacks_under_way=under_way,
+            storm_limit=self._storm_limit,
+            missing_configs=missing,
+        )
+
+    async def _connectivity(self) -> str:
+        now = time.monotonic()
+        if now - self._checked_at >= CHECK_TTL or self._trouble:
+            self._trouble = await self._cluster.alive()
+            self._checked_at = time.monotonic()
+        return self._trouble
+
+    def _mass(self) -> str:
+        failing, total = len(self.failing), len(self._table.services)
+        if failing >= MASS_MIN and failing >= MASS_SHARE * total:
+            return f"{failing} of {total} services fail at once"
+        return ""
