@@ -1,11 +1,25 @@
 """Writes images as docker-archive tars, the one format that needs no registry and that every tool reads."""
 
-import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
+
+from tests.lab.paths import cache_dir
+
+
+def of_program(program: Path, *, tag: str) -> Path:
+    """Return the image of one static program, such as those the lab builds, and nothing else, as a tar in the cache."""
+    content = program.read_bytes()
+    key = hashlib.sha256(content + tag.encode()).hexdigest()[:16]
+    target = cache_dir() / "images" / f"{program.name}-{key}.tar"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_suffix(f".{os.getpid()}")
+        write(scratch, tag=tag, files={f"/{program.name}": content}, entrypoint=[f"/{program.name}"]).rename(target)
+    return target
 
 
 def write(path: Path, *, tag: str, files: dict[str, bytes], entrypoint: list[str]) -> Path:
@@ -33,14 +47,3 @@ def _tar(members: dict[str, tuple[bytes, int]]) -> bytes:
             info.size, info.mode = len(content), mode
             archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
-
-
-def tags(path: Path) -> list[str]:
-    """Return the names of the images in a docker-archive tar, gzipped or not."""
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-        for member in archive:
-            if member.name == "manifest.json" and (content := archive.extractfile(member)) is not None:
-                return [tag for image in json.load(content) for tag in image.get("RepoTags") or []]
-    return []

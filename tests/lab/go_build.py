@@ -84,6 +84,15 @@ def products() -> dict[str, Product]:
                 f"{_HELM}/pkg/lint/rules.k8sVersionMinor": KUBERNETES_MINOR,
             },
         ),
+        "prometheus": Product(
+            binaries={"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+            stamps={},
+            tags="remove_all_sd",  # static targets only: without every cloud's client it is half the size
+            default=False,
+        ),
+        "versitygw": Product(
+            binaries={"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, stamps={}, default=False
+        ),
     }
 
 

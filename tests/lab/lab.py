@@ -151,6 +151,10 @@ class Lab:
         """Make the images of a docker-archive tar known to the node."""
         node.load_image(self._instance, path)
 
+    def add_volumes(self, count: int) -> None:
+        """Make more persistent volumes, for tests that claim more than a node has at boot."""
+        node.add_volumes(self._instance, count)
+
     def bin(self, name: str) -> Path:
         """Return the path of a program that the lab builds, such as `helm` or `kubectl`."""
         return Path(self._instance.binary(name))

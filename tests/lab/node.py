@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.lab import archive, cgroups, controlplane, debian, netns, nodeconfig
+from tests.lab import archive, cgroups, controlplane, debian, netns, nodeconfig, volumes
 from tests.lab.api import Api
 from tests.lab.instance import Instance
-from tests.lab.paths import LabError, cache_dir
+from tests.lab.paths import LabError
 from tests.lab.processes import POLL_SECONDS, terminate
 from tests.lab.readiness import check, ctr
 from tests.lab.state import State
@@ -82,7 +82,7 @@ def _boot_control_plane(instance: Instance, *, address: str, node: str) -> None:
 
 def _boot_node(instance: Instance, *, files: nodeconfig.Files, resolv: Path) -> None:
     _wait(instance, "containerd")
-    load_image(instance, pause_image(instance))
+    load_image(instance, archive.of_program(Path(instance.binary("pause")), tag=nodeconfig.PAUSE_IMAGE))
     instance.authority.issue("kubelet-server", common_name=files.node, hosts=[files.node, files.address])
     kubelet = {
         "config": nodeconfig.kubelet(files, pki=instance.pki, resolv=resolv),
@@ -98,6 +98,8 @@ def _boot_node(instance: Instance, *, files: nodeconfig.Files, resolv: Path) -> 
     api = instance.api()
     for path, body in nodeconfig.addons(files):
         api.create(path, body)
+    volumes.create_class(instance)
+    add_volumes(instance, volumes.AT_BOOT)
     corefile = nodeconfig.coredns(files, kubeconfig=instance.kubeconfig_for("lab-coredns"))
     _spawn(instance, "coredns", [instance.binary("coredns"), "-conf", corefile])
 
@@ -122,16 +124,9 @@ def _wait(instance: Instance, component: str) -> None:
         instance.wait(component, ready)
 
 
-def pause_image(instance: Instance) -> Path:
-    """Return the image that holds a pod's namespaces open, as a tar in the cache."""
-    binary = Path(instance.binary("pause"))
-    path = cache_dir() / "images" / f"{binary.parent.name}.tar"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.getpid()}")
-        content = {"/pause": binary.read_bytes()}
-        archive.write(scratch, tag=nodeconfig.PAUSE_IMAGE, files=content, entrypoint=["/pause"]).rename(path)
-    return path
+def add_volumes(instance: Instance, count: int) -> None:
+    """Make more persistent volumes."""
+    volumes.add(instance, count, node=_files(instance).node)
 
 
 def load_image(instance: Instance, path: Path) -> None:
