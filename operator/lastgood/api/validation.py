@@ -172,8 +172,8 @@ def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
         except celpy.CELEvalError:
             held = False
         if not held:
-            shown = _shown(value) if not isinstance(value, dict | list) else f'"{schema["type"]}"'
-            yield f"{path}: Invalid value: {shown}: {entry['message']}"
+            # The server names the type and keeps the value to itself: it may be a secret.
+            yield f'{path}: Invalid value: "{schema["type"]}": {entry["message"]}'
     if isinstance(value, dict):
         for name, child in value.items():
             if child is not None and name in schema.get("properties", {}):

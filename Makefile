@@ -1,0 +1,60 @@
+# The two commands are `make demo` and `make test`. Everything that they need, they make.
+PYTHON ?= python3
+CLUSTER ?= lab
+py := .venv/bin/python
+lab := $(py) -m tests.lab
+
+.PHONY: demo down test env lock generate lint types layers generated unit integration e2e bench format help
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+env: ## the project's own Python environment, in .venv
+	@PYTHON=$(PYTHON) sh hack/env.sh
+
+lock: env ## lock the requirements anew
+	sh hack/lock.sh
+
+demo: env ## a real cluster, a shop, a bad release, and the way back
+	@$(py) -m tests.demo up --cluster $(CLUSTER)
+
+down: env ## stop and remove all that demo and the labs made
+	@$(py) -m tests.demo down --cluster $(CLUSTER)
+	@$(lab) down --all
+
+generate: env ## CRDs, the chart's copy and the API reference, from the models
+	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds
+	@$(py) hack/reference.py docs/api.md
+
+generated: env
+	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds --check
+	@$(py) hack/reference.py docs/api.md --check
+
+lint: env
+	@$(py) -m ruff check operator tests hack
+	@$(py) -m ruff format --check --quiet operator tests hack
+
+format: env ## format and mend what can be mended by machine
+	@$(py) -m ruff check --fix-only --quiet operator tests hack
+	@$(py) -m ruff format operator tests hack
+
+types: env
+	@$(py) -m mypy
+
+layers: env
+	@.venv/bin/lint-imports --no-cache | tail -n 3
+
+unit: env ## pure tests, and adapters against servers on loopback
+	@$(py) -m pytest tests/unit tests/property tests/golden -q
+
+integration: env ## a real API server, a real PostgreSQL and Redis
+	@sh hack/servers.sh
+	@$(py) -m pytest tests/integration -q
+
+e2e: env ## a real node
+	@$(py) -m pytest tests/e2e -q
+
+test: env lint types layers generated unit integration e2e ## everything
+
+bench: env ## figures, written to docs/benchmarks.md
+	@$(py) -m tests.bench
