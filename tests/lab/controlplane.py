@@ -106,6 +106,9 @@ def controller_manager(instance: Instance, *, options: Mapping[str, str]) -> lis
     common = {
         "cluster-cidr": POD_CIDR,
         "allocate-node-cidrs": "true",
+        # By default it starts its controllers, some forty, at 20 requests a second: half of a lab's boot.
+        "kube-api-burst": "1000",
+        "kube-api-qps": "500",
         "kubeconfig": instance.kubeconfig_for("system:kube-controller-manager"),
         "leader-elect": "false",
         "profiling": "false",
