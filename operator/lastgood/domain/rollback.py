@@ -163,14 +163,14 @@ def _validate(
         text = "another release changed the pod template while the rollback was being validated"
         return _fail(step, "Superseded", text)
     started = rollback.executed_at if rollback.executed_at is not None else now
-    if memory.complete_since is None:
+    if memory.complete_since is None or not seen.complete:
         until = started + plan.rollout_timeout
         if now >= until:
             text = f"the rollout of {target.label} was not complete within {shown(plan.rollout_timeout)}"
             return _fail(step, "RolloutTimeout", text)
         return Next(Do.WAIT, step, "RolloutUnderWay", f"waiting for the rollout of {target.label}", target, until)
-    # Old pods answer probes until the rollout ends: only passes that began after it count.
-    complete = max(memory.complete_since, started)
+    # Old pods answer probes until the rollout ends: only passes after it count.
+    complete = max(memory.complete_since, started, seen.completed_at or 0.0)
     green = green_since(memory.probes)
     fresh = green is not None and all(p.last_pass >= complete for p in memory.probes.values())
     if memory.health.state == "True" and fresh:

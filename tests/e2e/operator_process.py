@@ -1,0 +1,60 @@
+"""The operator as a process in the lab's network, so that a test can kill it where it stands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.lab import Lab
+
+
+class Operator:
+    """One operator for one namespace."""
+
+    def __init__(self, lab: Lab, namespace: str, logs: Path, *, port: int = 18080) -> None:
+        self._lab, self._namespace, self._port = lab, namespace, port
+        self._logs = logs
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> None:
+        with self._logs.open("ab") as out:
+            self._process = subprocess.Popen(
+                [
+                    *self._lab.exec_prefix, sys.executable, "-m", "lastgood.cli.main", "run",
+                    "--kubeconfig", str(self._lab.kubeconfig), "--namespaces", self._namespace,
+                    "--lease-namespace", self._namespace, "--listen", f"127.0.0.1:{self._port}",
+                ],
+                stdout=out, stderr=out,
+                env={**os.environ, "PYTHONPATH": "operator" + os.pathsep + os.environ.get("PYTHONPATH", ""), **environment},
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """As a node dies: nothing is said, nothing is given back."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> int:
+        """As the kubelet does."""
+        if self._process is None:
+            return 0
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=20)
+
+    @property
+    def log(self) -> str:
+        return self._logs.read_text()
+
+    def wait_for_log(self, text: str, within: float = 30) -> None:
+        deadline = time.monotonic() + within
+        while text not in self.log:
+            assert self.running, self.log[-3000:]
+            assert time.monotonic() < deadline, self.log[-3000:]
+            time.sleep(0.1)
