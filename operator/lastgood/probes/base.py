@@ -20,7 +20,7 @@ _SHOWN = 80
 """Characters of a spec's text that a detail repeats: it must fit beside others in one condition message."""
 
 
-class Failure(Exception):  # noqa: N818 - what it names is the probe's failure, not an error of the program
+class Failure(Exception):
     """A probe's end with a reason and a detail that is safe to show."""
 
     def __init__(self, reason: ProbeReason, detail: str) -> None:

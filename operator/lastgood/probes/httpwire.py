@@ -49,6 +49,7 @@ class HttpConnection(asyncio.Protocol):
         "_request",
         "_size",
         "_waiter",
+        "address",
         "location",
         "lost",
         "reusable",
@@ -60,7 +61,8 @@ class HttpConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, request: bytes, progress: Progress, *, head_only: bool = False) -> None:
+    def __init__(self, request: bytes, progress: Progress, *, address: str = "", head_only: bool = False) -> None:
+        self.address = address
         self.lost = False
         """Whether the connection has ended."""
         self._begin(request, progress, head_only=head_only)

@@ -34,7 +34,7 @@ _PLAIN = re.compile(r"\$((?:\.[A-Za-z_][A-Za-z0-9_]*)+)")
 """Paths of names alone, which are most: they need no machinery."""
 
 
-class TooCostly(Exception):  # noqa: N818 - says what the query was
+class TooCostly(Exception):
     """The queries on a document took more steps than they may, or it is nested too deeply."""
 
 
