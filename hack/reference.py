@@ -28,7 +28,9 @@ def _rows(schema: dict[str, Any], path: str) -> Iterator[str]:
         shown = "required" if name in required else "" if default is None else f"`{json.dumps(default)}`"
         if isinstance(default, dict):
             shown = "see below"
-        rules = " ".join(rule["message"][0].upper() + rule["message"][1:] + "." for rule in child.get("x-kubernetes-validations", []))
+        rules = " ".join(
+            rule["message"][0].upper() + rule["message"][1:] + "." for rule in child.get("x-kubernetes-validations", [])
+        )
         text = " ".join(part for part in (child.get("description", ""), rules) if part).replace("|", "\\|")
         yield f"| `{where.removeprefix('.')}` | {_type(child)} | {shown} | {text} |"
         yield from _rows(child, where)

@@ -66,7 +66,8 @@ async def make(options: Options) -> Context:
     holder: list[Leadership] = []
     cluster = KubeCluster(
         configuration=access.configuration,
-        fence=lambda: holder[0].fence(),
+        # Looked up late: the Lease is written through the cluster that it guards.
+        fence=lambda: holder[0].fence(),  # noqa: PLW0108
         count=metrics.count_write,
         namespaces=options.namespaces,
         identity=me,

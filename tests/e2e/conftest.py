@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.kube import Kube
 from tests.e2e.objects import IMAGE
 from tests.e2e.operator_process import Operator
-from tests.lab import Lab
-from tests.lab import images
+from tests.lab import Lab, images
 
 
 @pytest.fixture(scope="session")

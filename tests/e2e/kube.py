@@ -22,7 +22,12 @@ class Kube:
         env = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
             [self.kubectl, "-n", self.namespace, *args],
-            input=stdin, text=True, capture_output=True, env=env, check=False, timeout=60,
+            input=stdin,
+            text=True,
+            capture_output=True,
+            env=env,
+            check=False,
+            timeout=60,
         )
         if check and done.returncode:
             msg = f"kubectl {' '.join(args)}: {done.stderr}"

@@ -11,7 +11,8 @@ class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         file = pathlib.Path('/config/status')
         status = int(file.read_text()) if file.exists() else int(os.environ.get('STATUS', '200'))
-        body = json.dumps({'status': 'ok' if status == 200 else 'broken', 'version': os.environ.get('VERSION')}).encode()
+        told = "ok" if status == 200 else "broken"
+        body = json.dumps({"status": told, "version": os.environ.get("VERSION")}).encode()
         self.send_response(status); self.send_header('Content-Length', str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *a): pass

@@ -22,12 +22,27 @@ class Operator:
         with self._logs.open("ab") as out:
             self._process = subprocess.Popen(
                 [
-                    *self._lab.exec_prefix, sys.executable, "-m", "lastgood.cli.main", "run",
-                    "--kubeconfig", str(self._lab.kubeconfig), "--namespaces", self._namespace,
-                    "--lease-namespace", self._namespace, "--listen", f"127.0.0.1:{self._port}",
+                    *self._lab.exec_prefix,
+                    sys.executable,
+                    "-m",
+                    "lastgood.cli.main",
+                    "run",
+                    "--kubeconfig",
+                    str(self._lab.kubeconfig),
+                    "--namespaces",
+                    self._namespace,
+                    "--lease-namespace",
+                    self._namespace,
+                    "--listen",
+                    f"127.0.0.1:{self._port}",
                 ],
-                stdout=out, stderr=out,
-                env={**os.environ, "PYTHONPATH": "operator" + os.pathsep + os.environ.get("PYTHONPATH", ""), **environment},
+                stdout=out,
+                stderr=out,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": "operator" + os.pathsep + os.environ.get("PYTHONPATH", ""),
+                    **environment,
+                },
             )
 
     @property

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, config_map, monitored, service
 from tests.e2e.operator_process import Operator
@@ -85,10 +84,15 @@ def test_lost_lease_writes_nothing_more(kube: Kube, spawn: Callable[[], Operator
     become_good(kube)
     until(
         lambda: kube.run(
-            "patch", "lease", "lastgood", "--type=merge", "-p",
+            "patch",
+            "lease",
+            "lastgood",
+            "--type=merge",
+            "-p",
             json.dumps({"spec": {"holderIdentity": "somebody-else", "renewTime": "2099-01-01T00:00:00.000000Z"}}),
         ),
-        within=10, says="the Lease taken",
+        within=10,
+        says="the Lease taken",
     )
     operator.wait_for_log("leadership lost", within=15)
     kube.apply(monitored(namespace=kube.namespace, suspend=True))

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, config_map, monitored, service
 from tests.e2e.operator_process import Operator

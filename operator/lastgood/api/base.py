@@ -84,7 +84,7 @@ def duration_rules(minimum: str, maximum: str) -> tuple[Rule, ...]:
 
 
 def duration_field(minimum: str, maximum: str) -> Any:
-    """Metadata of a duration field; combine as ``Annotated[str, duration_field("1s", "1h")]``."""
+    """Metadata of a duration field, for use inside ``Annotated``; both bounds are inclusive."""
     return Field(
         max_length=20,
         json_schema_extra={"x-kubernetes-validations": [r.as_schema() for r in duration_rules(minimum, maximum)]},

@@ -111,9 +111,7 @@ def _array(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
     if len(value) > schema.get("maxItems", len(value)):
         yield f"{path}: Too many: {len(value)}: must have at most {schema['maxItems']} items"
     if len(value) < schema.get("minItems", 0):
-        yield (
-            f"{path}: Invalid value: {len(value)}: {path} in body should have at least {schema['minItems']} items"
-        )
+        yield (f"{path}: Invalid value: {len(value)}: {path} in body should have at least {schema['minItems']} items")
     for index, item in enumerate(value):
         yield from _structure(item, schema["items"], f"{path}[{index}]")
     keys = schema.get("x-kubernetes-list-map-keys", [])
@@ -147,7 +145,6 @@ def _scalar(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
 
 
 def _duration(text: celtypes.Value) -> celtypes.Value:

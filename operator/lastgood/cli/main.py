@@ -19,10 +19,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run the operator")
-    run.add_argument("--namespaces", action="append", default=[], help="watch only these (comma-separated); default all")
+    run.add_argument(
+        "--namespaces", action="append", default=[], help="watch only these (comma-separated); default all"
+    )
     run.add_argument("--lease-namespace", default="", help="namespace of the Lease; default the operator's own")
     run.add_argument("--lease-name", default="lastgood")
-    run.add_argument("--listen", default="0.0.0.0:8080", help="address of /metrics, /healthz, /readyz")  # noqa: S104
+    run.add_argument("--listen", default="0.0.0.0:8080", help="address of /metrics, /healthz, /readyz")
     run.add_argument("--deny-cidr", action="append", default=[], help="network that no probe may reach; repeatable")
     run.add_argument("--allow-loopback", action="store_true", help="let probes reach this machine's own loopback")
     run.add_argument("--storm-limit", type=int, default=5, help="rollbacks under way at once in the cluster")

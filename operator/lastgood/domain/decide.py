@@ -158,7 +158,9 @@ def _healthy(plan: Plan, memory: Memory) -> Condition:
     if plan.suspend:
         return Condition("Healthy", "Unknown", "Suspended", "probes are suspended")
     if memory.health.state == "True":
-        return Condition("Healthy", "True", "ProbesPassing", f"{len(memory.probes)} of {len(memory.probes)} probes pass")
+        return Condition(
+            "Healthy", "True", "ProbesPassing", f"{len(memory.probes)} of {len(memory.probes)} probes pass"
+        )
     wanted = State.FAILING if memory.health.state == "False" else State.UNKNOWN
     told = [
         f"probe {name}: {p.reason}" + (f" ({p.detail})" if p.detail else "")

@@ -48,7 +48,9 @@ def target_missing(case: Case) -> Objection | None:
 def target_paused(case: Case) -> Objection | None:
     """A paused Deployment would take the patch and roll nothing out: somebody is at work on it."""
     if case.seen is not None and case.seen.paused:
-        return Objection("TargetPaused", f"the Deployment is paused: kubectl rollout resume deployment/{case.plan.target}")
+        return Objection(
+            "TargetPaused", f"the Deployment is paused: kubectl rollout resume deployment/{case.plan.target}"
+        )
     return None
 
 
@@ -159,8 +161,10 @@ def config_gone(case: Case) -> Objection | None:
 def quarantined(case: Case) -> Objection | None:
     """The same bad revision came back after it was rolled back: somebody insists, so a person must decide."""
     for mark in case.memory.marks:
-        if case.seen is None or mark.bad_key != case.seen.key or (mark.outcome == "DryRun") != (
-            case.plan.policy == "DryRun"
+        if (
+            case.seen is None
+            or mark.bad_key != case.seen.key
+            or (mark.outcome == "DryRun") != (case.plan.policy == "DryRun")
         ):
             continue
         if mark.outcome == "DryRun":
@@ -186,7 +190,9 @@ def cooldown(case: Case) -> Objection | None:
     ended = [m.ended for m in case.memory.marks if m.ended is not None and m.outcome not in {"DryRun", "Refused"}]
     if ended and case.now < max(ended) + case.plan.cooldown:
         until = max(ended) + case.plan.cooldown
-        return Objection("Cooldown", f"the last rollback ended at {at_clock(max(ended))}: lifts at {at_clock(until)}", until)
+        return Objection(
+            "Cooldown", f"the last rollback ended at {at_clock(max(ended))}: lifts at {at_clock(until)}", until
+        )
     return None
 
 
@@ -198,7 +204,8 @@ def limit_reached(case: Case) -> Objection | None:
         until = recent[-case.plan.limit] + case.plan.limit_window
         return Objection(
             "LimitReached",
-            f"{len(recent)} rollbacks in {shown(case.plan.limit_window)} (spec.rollback.limit): lifts at {at_clock(until)}",
+            f"{len(recent)} rollbacks in {shown(case.plan.limit_window)} (spec.rollback.limit): "
+            f"lifts at {at_clock(until)}",
             until,
         )
     return None

@@ -104,7 +104,7 @@ class Memory:
     """What is remembered of one service. All but the probes' runs survives a restart, in status."""
 
     probes: Mapping[str, ProbeState] = field(default_factory=dict)
-    health: Health = Health()
+    health: Health = field(default_factory=Health)
     current: Current | None = None
     complete_since: float | None = None
     watched: bool = False

@@ -57,7 +57,7 @@ def config_hash(config_map: Mapping[str, Any]) -> str:
 
 
 def secret_fingerprint(metadata: Mapping[str, Any]) -> str:
-    """Changes whenever the Secret does, and says nothing of its content: a hash of a short password could be guessed."""
+    """Changes whenever the Secret does and says nothing of its content: a short password's hash could be guessed."""
     return _digest([metadata.get("uid"), metadata.get("resourceVersion")])[:16]
 
 

@@ -81,7 +81,13 @@ def find_target(rollback: RollbackSeen, memory: Memory, seen: TargetSeen | None)
 
 
 def advance(
-    *, rollback: RollbackSeen, plan: Plan | None, memory: Memory, seen: TargetSeen | None, missing: tuple[str, ...], now: float
+    *,
+    rollback: RollbackSeen,
+    plan: Plan | None,
+    memory: Memory,
+    seen: TargetSeen | None,
+    missing: tuple[str, ...],
+    now: float,
 ) -> Next:
     """What to do next. Each answer is safe to carry out twice: the patch is told by its annotation."""
     if rollback.phase in FINAL:
@@ -155,9 +161,7 @@ def _execute(rollback: RollbackSeen, plan: Plan, seen: TargetSeen, target: Good)
     return Next(Do.REHEARSE if rollback.dry_run else Do.EXECUTE, step, target=target)
 
 
-def _validate(
-    rollback: RollbackSeen, plan: Plan, memory: Memory, seen: TargetSeen, target: Good, now: float
-) -> Next:
+def _validate(rollback: RollbackSeen, plan: Plan, memory: Memory, seen: TargetSeen, target: Good, now: float) -> Next:
     step = "Validated"
     if seen.template_hash != target.template_hash:
         text = "another release changed the pod template while the rollback was being validated"

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lastgood.api.base import seconds
+from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
 from lastgood.domain.health import Health, ProbeState, State
 from lastgood.domain.model import Current, Good, Mark, Memory, Plan
 from lastgood.domain.revision import ConfigSeen
-from lastgood.api.base import seconds
-from lastgood.api.monitoredservice import MonitoredServiceSpec
 
 
 def plan_of(spec: MonitoredServiceSpec) -> Plan:
@@ -59,7 +59,9 @@ def to_status(memory: Memory) -> dict[str, Any]:
     """What of the memory goes into status, conditions excepted."""
     current = memory.current
     return {
-        "health": {"state": memory.health.state, "since": to_text(memory.health.since)} if memory.health.since else None,
+        "health": {"state": memory.health.state, "since": to_text(memory.health.since)}
+        if memory.health.since
+        else None,
         "probes": [
             {"name": n, "state": str(p.state), "since": to_text(p.since), "reason": p.reason}
             for n, p in sorted(memory.probes.items())
@@ -146,7 +148,9 @@ def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory
         health=Health(state, shifted(health["since"], failing=state == "False")) if health else Health(),
         current=None
         if not current
-        else Current(current["key"], from_text(current["since"]), int(current.get("revision") or 0), current.get("version") or ""),
+        else Current(
+            current["key"], from_text(current["since"]), int(current.get("revision") or 0), current.get("version") or ""
+        ),
         left_good_at=from_text(status["leftGoodAt"]) if status.get("leftGoodAt") else None,
         ledger=tuple(good_from_status(g) for g in status.get("goodRevisions") or ()),
         marks=tuple(

@@ -201,7 +201,10 @@ class KubeCluster:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}", "namespace": metadata["namespace"]},
+            "metadata": {
+                "name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}",
+                "namespace": metadata["namespace"],
+            },
             "eventTime": now,
             "type": kind,
             "reason": reason,

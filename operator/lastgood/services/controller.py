@@ -1,7 +1,6 @@
 """The reconcile of one service: gather, decide, act, tell. Level-based: it may be called at any time."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +10,6 @@ from lastgood.api import API_VERSION
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.clock import to_text
 from lastgood.domain.decide import (
-    Condition,
-    Decision,
     RecordGood,
     StartRollback,
     decide,
@@ -21,10 +18,10 @@ from lastgood.domain.decide import (
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import newest_other, with_good
-from lastgood.domain.model import Key, Mark, Problem
+from lastgood.domain.model import Key, Mark, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
-from lastgood.domain.ports import Cluster, ClusterError, NotLeader, ProbeFactory
-from lastgood.domain.status import from_status, merge_conditions, to_status
+from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
+from lastgood.domain.status import from_status
 from lastgood.services import preparation
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
@@ -32,6 +29,7 @@ from lastgood.services.revisions import Revisions
 from lastgood.services.rollbacks import Rollbacks, is_final
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
+from lastgood.services.teller import Teller
 from lastgood.services.workqueue import WorkQueue
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +55,7 @@ class Controller:
         self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
         self._revisions = Revisions(cluster, table)
         self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics)
+        self._teller = Teller(cluster, metrics)
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
@@ -145,17 +144,8 @@ class Controller:
         if not service.loaded:
             self._load(service)
         await self._prepare(service)
-        now = time.time()
-        seen, _ = await self._revisions.see(service)
-        active = [m for m in service.memory.marks if not m.outcome]
-        acting = service.memory.health.state == "False" and now >= service.memory.health.since + service.plan.failing_for
-        missing: tuple[str, ...] = ()
-        if acting and not active and service.plan.policy != "Disabled" and seen is not None:
-            target = newest_other(service.memory, seen.key)
-            missing = await self._revisions.missing(key[0], target) if target else ()
-        around = await self._around.look(
-            service, acting=acting and not active, under_way=self._under_way(), missing=missing
-        )
+        seen = await self._revisions.see(service)
+        around = await self._gather(service, seen)
         decision = decide(
             service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
         )
@@ -171,21 +161,28 @@ class Controller:
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
             )
-        recheck = [decision.recheck_at] if decision.recheck_at is not None else []
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
-        await self._write(service, decision)
+        await self._teller.write(service, decision)
         for name in dropped:
             await self._cluster.delete("controllerrevisions", key[0], name)
         again = await self._carry_on(service)
-        if again is not None:
-            recheck.append(again)
+        wishes = [at for at in (decision.recheck_at, again) if at is not None]
         if around.problems or seen is None:
-            recheck.append(time.time() + HEAL_SECONDS)
-        elif any(True for _ in self._values_of(service)):
-            recheck.append(time.time() + REFRESH_SECONDS)
-        if recheck:
-            self.queue.add_at(key, min(recheck) - time.time())
+            wishes.append(time.time() + HEAL_SECONDS)
+        elif service.refers:
+            wishes.append(time.time() + REFRESH_SECONDS)
+        if wishes:
+            self.queue.add_at(key, min(wishes) - time.time())
+
+    async def _gather(self, service: Service, seen: TargetSeen | None) -> Surroundings:
+        """Surroundings; what costs requests is only asked for when a rollback may follow."""
+        health, plan = service.memory.health, service.plan
+        due = health.state == "False" and time.time() >= health.since + plan.failing_for
+        acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
+        target = newest_other(service.memory, seen.key) if acting and seen is not None else None
+        missing = await self._revisions.missing(service.key[0], target) if target else ()
+        return await self._around.look(service, acting=acting, under_way=self._under_way(), missing=missing)
 
     def _load(self, service: Service) -> None:
         try:
@@ -199,11 +196,6 @@ class Controller:
         service.loaded = True
         self._note_health(service)
 
-    @staticmethod
-    def _values_of(service: Service) -> Any:
-        spec = MonitoredServiceSpec.model_validate(service.spec)
-        return (ref for probe in spec.probes for ref in preparation.references(probe))
-
     async def _prepare(self, service: Service) -> None:
         if service.plan.suspend:
             self.fleet.remove(service.key)
@@ -212,6 +204,7 @@ class Controller:
             return
         spec = MonitoredServiceSpec.model_validate(service.spec)
         values, problems = await preparation.gather(self._cluster, service.key, spec)
+        service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
         wanted = (service.generation, preparation.fingerprint(values))
         if service.prepared_for == wanted:
             return
@@ -226,9 +219,7 @@ class Controller:
             state = service.memory.probes.get(name) or ProbeState()
             # A probe that cannot run has seen nothing: what it said before no longer holds.
             probes[name] = state if name in able else ProbeState(since=now, reason="NotRunning")
-        service.memory = replace(
-            service.memory, probes=probes, health=combine(service.memory.health, probes, now)
-        )
+        service.memory = replace(service.memory, probes=probes, health=combine(service.memory.health, probes, now))
         self._note_health(service)
         self.fleet.put(service.key, slots)
         service.prepared_for = wanted
@@ -247,7 +238,9 @@ class Controller:
             return ()
         service.memory, dropped = with_good(service.memory, good, service.plan.keep)
         _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
-        await self._event(service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good")
+        await self._teller.event(
+            service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good"
+        )
         kept = {g.snapshot for g in service.memory.ledger}
         return tuple(g.snapshot for g in dropped if g.snapshot not in kept)
 
@@ -288,7 +281,7 @@ class Controller:
         }
         try:
             created = await self._cluster.create("rollbacks", namespace, body)
-            await self._event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
+            await self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
         except ClusterError as error:
             if error.status != 409:
                 raise
@@ -317,15 +310,14 @@ class Controller:
                 )
                 mark = Mark(name, bad_key, time.time())
                 service.memory = replace(service.memory, marks=(mark, *service.memory.marks)[:20])
-            before = body
-            body, at = await self._rollbacks.carry_on(body, service)
+            after, at = await self._rollbacks.carry_on(body, service)
             if at is not None:
                 again.append(at)
-            if is_final(body) or body is not before:
+            if after is not body:
                 # The poke makes validation as quick as the target answers.
                 self.fleet.poke(service.key)
                 self.queue.add(service.key)
-            if not is_final(body):
+            if not is_final(after):
                 # One at a time: the next begins when this one has ended.
                 break
         return min(again) if again else None
@@ -335,66 +327,3 @@ class Controller:
         for body in self._table.rollbacks_of(key):
             if not is_final(body) and await self._cluster.get("monitoredservices", *key) is None:
                 await self._rollbacks.carry_on(body, None)
-
-    async def _write(self, service: Service, decision: Decision) -> None:
-        """Write what flipped, and nothing when nothing did."""
-        now = time.time()
-        conditions = self._settled(service, decision.conditions)
-        wanted = to_status(service.memory)
-        wanted["observedGeneration"] = service.generation
-        wanted["conditions"] = merge_conditions(
-            service.status.get("conditions") or (), conditions, service.generation, now
-        )
-        change = {k: v for k, v in wanted.items() if service.status.get(k) != v and not (v in (None, [], "") and not service.status.get(k))}
-        if not change:
-            return
-        written = await self._cluster.merge_status("monitoredservices", *service.key, change)
-        service.status = {**service.status, **wanted, **(written.get("status") or {})}
-        await self._tell(service, conditions)
-
-    @staticmethod
-    def _settled(service: Service, conditions: tuple[Condition, ...]) -> list[Condition]:
-        """Keep the old words while a condition stands as it stood: a message that ticks would be a heartbeat."""
-        old = {c["type"]: c for c in service.status.get("conditions") or ()}
-        kept = []
-        for condition in conditions:
-            was = old.get(condition.type)
-            if was and (was["status"], was["reason"]) == (condition.status, condition.reason):
-                stable = condition.type in {"Healthy", "RollingBack"} and condition.reason != "InProgress"
-                kept.append(replace(condition, message=was.get("message", "")) if stable else condition)
-            else:
-                kept.append(condition)
-        return kept
-
-    async def _tell(self, service: Service, conditions: list[Condition]) -> None:
-        for condition in conditions:
-            said = (condition.status, condition.reason)
-            before = service.said.get(condition.type)
-            service.said[condition.type] = said
-            if before == said or (before is None and condition.status != "False"):
-                continue
-            if condition.type == "RollingBack":
-                self._metrics.decisions.labels(condition.reason).inc()
-                if condition.reason in {"NotNeeded", "InProgress", "Starting", "Disabled"}:
-                    continue
-            bad = condition.status == "False" and condition.type != "StableRevisionKnown"
-            event = {"Healthy": {"True": "Healthy", "False": "Unhealthy", "Unknown": "HealthUnknown"}[condition.status]}
-            reason = event.get(condition.type, condition.reason)
-            if condition.type == "RollingBack" and condition.reason != "BreachPending":
-                reason = "RollbackBlocked"
-            if condition.type == "StableRevisionKnown":
-                continue
-            message = condition.message if reason != "RollbackBlocked" else f"{condition.reason}: {condition.message}"
-            _log.info("condition", service=service.key, type=condition.type, status=condition.status, reason=condition.reason, message=condition.message)
-            await self._event(service, "Warning" if bad else "Normal", reason, message)
-
-    async def _event(self, service: Service, kind: str, reason: str, message: str) -> None:
-        try:
-            await self._cluster.event(service.reference(), kind, reason, message)
-        except ClusterError as error:
-            _log.warning("event not written", reason=reason, error=str(error))
-
-
-def refused(spec: Mapping[str, Any], error: Exception) -> Problem:
-    """A spec that the schema let through and the models do not take: an operator older than its CRDs."""
-    return Problem("SpecNotUnderstood", f"this version of Lastgood cannot read the spec ({type(error).__name__}): upgrade it")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.model import Key
+from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import MISSING, config_hash
 from lastgood.domain.status import plan_of
@@ -83,8 +84,12 @@ class Intake:
         if deleted:
             self._table.deployments.pop(place, None)
         else:
-            body["metadata"].pop("managedFields", None)
-            self._table.deployments[place] = body
+            try:
+                self._table.deployments[place] = sketch(body)
+            except (KeyError, ValueError, TypeError) as error:
+                # The API server would not have taken it; ask anew when it matters.
+                _log.error("deployment not understood", namespace=place[0], name=place[1], error=type(error).__name__)
+                self._table.deployments.pop(place, None)
         for key in users:
             self._controller.queue.add(key)
 

@@ -10,9 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.probes = Counter(
-            "lastgood_probe_outcomes", "Probe outcomes.", ["kind", "reason"], registry=self.registry
-        )
+        self.probes = Counter("lastgood_probe_outcomes", "Probe outcomes.", ["kind", "reason"], registry=self.registry)
         self.probe_seconds = Histogram(
             "lastgood_probe_duration_seconds", "Duration of probes.", ["kind"], buckets=_FAST, registry=self.registry
         )
@@ -39,9 +37,7 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        self.rollbacks = Counter(
-            "lastgood_rollbacks", "Ended rollbacks.", ["result", "reason"], registry=self.registry
-        )
+        self.rollbacks = Counter("lastgood_rollbacks", "Ended rollbacks.", ["result", "reason"], registry=self.registry)
         self.writes = Counter(
             "lastgood_api_writes", "Writes to the API server.", ["verb", "kind", "status"], registry=self.registry
         )

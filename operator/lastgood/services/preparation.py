@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 
+from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
-from lastgood.api.probes import CertificateSource, Probe as ProbeSpec, Tls
+from lastgood.api.probes import CertificateSource, Tls
+from lastgood.api.probes import Probe as ProbeSpec
 from lastgood.domain.model import Key, Problem
 from lastgood.domain.ports import BadProbe, Cluster, ClusterError, ProbeFactory
 from lastgood.services.fleet import Slot
-from lastgood.api.base import seconds
 
 Values = dict[tuple[str, str, str], bytes]
 
@@ -52,12 +53,17 @@ async def gather(cluster: Cluster, key: Key, spec: MonitoredServiceSpec) -> tupl
         except ClusterError as error:
             if error.status != 403:
                 raise
-            text = f"reading {kind} {name} is not allowed: turn it on in the chart (rbac.secrets), or leave the reference out"
+            text = (
+                f"reading {kind} {name} is not allowed: turn rbac.secrets on in the chart, or leave the reference out"
+            )
             problems.append(Problem(f"{kind}Forbidden", text))
             continue
         if value is None:
             problems.append(
-                Problem(f"{kind}Missing", f'{kind} "{name}" with key "{entry}" does not exist here: create it or mend the name')
+                Problem(
+                    f"{kind}Missing",
+                    f'{kind} "{name}" with key "{entry}" does not exist here: create it or mend the name',
+                )
             )
         else:
             values[place] = value
@@ -87,7 +93,5 @@ def prepare(
         except BadProbe as error:
             problems.append(Problem("BadProbe", f"probe {probe.name}: {error}"))
             continue
-        slots.append(
-            Slot(key=key, name=probe.name, kind=kind_of(probe), probe=ready, interval=seconds(probe.interval))
-        )
+        slots.append(Slot(key=key, name=probe.name, kind=kind_of(probe), probe=ready, interval=seconds(probe.interval)))
     return slots, problems

@@ -1,17 +1,15 @@
 """What of a revision is read from and kept in the cluster: its configuration, its snapshot, its ReplicaSet."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from lastgood.domain.model import Good, Key, TargetSeen
-from lastgood.domain.observed import target_seen
+from lastgood.domain.observed import sketch, target_seen
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     MISSING,
     ConfigSeen,
     clean_template,
     config_hash,
-    named_configs,
     secret_fingerprint,
     template_hash,
 )
@@ -26,31 +24,38 @@ class Revisions:
     def __init__(self, cluster: Cluster, table: Table) -> None:
         self._cluster, self._table = cluster, table
 
-    async def see(self, service: Service, *, fresh: bool = False) -> tuple[TargetSeen | None, Object | None]:
-        """The target as it is, with its Deployment; from the table, or anew where that matters."""
+    async def see(self, service: Service) -> TargetSeen | None:
+        """The target as the watch last told it; asked for once when the watch has told nothing."""
         place = (service.key[0], service.plan.target)
-        deployment = None if fresh else self._table.deployments.get(place)
-        if deployment is None:
-            deployment = await self._cluster.get("deployments", *place)
-            if deployment is None:
-                self._table.deployments.pop(place, None)
-                return None, None
-            self._table.deployments[place] = deployment
-        configs = await self._configs(service.key, deployment["spec"]["template"], fresh=fresh)
-        return target_seen(deployment, configs, compare_configs=service.plan.restore_config_maps), deployment
+        known = self._table.deployments.get(place)
+        if known is None:
+            return (await self.see_fresh(service))[0]
+        configs = await self._configs(service.key, known.named, fresh=False)
+        return target_seen(known, configs, compare_configs=service.plan.restore_config_maps)
 
-    async def _configs(self, key: Key, template: Mapping[str, Any], *, fresh: bool) -> list[ConfigSeen]:
+    async def see_fresh(self, service: Service) -> tuple[TargetSeen | None, Object | None]:
+        """The target as it is this moment, with its whole Deployment: what is about to be changed is read anew."""
+        place = (service.key[0], service.plan.target)
+        deployment = await self._cluster.get("deployments", *place)
+        if deployment is None:
+            self._table.deployments.pop(place, None)
+            return None, None
+        known = self._table.deployments[place] = sketch(deployment)
+        configs = await self._configs(service.key, known.named, fresh=True)
+        return target_seen(known, configs, compare_configs=service.plan.restore_config_maps), deployment
+
+    async def _configs(self, key: Key, named: Iterable[ConfigSeen], *, fresh: bool) -> list[ConfigSeen]:
         seen = []
-        for named in named_configs(template):
-            if named.kind == "ConfigMap":
-                place = (key[0], named.name)
-                self._table.config_users.setdefault(place, set()).add(key)
-                if fresh or place not in self._table.configs:
-                    found = await self._cluster.get("configmaps", *place)
-                    self._table.configs[place] = MISSING if found is None else config_hash(found)
-                seen.append(ConfigSeen("ConfigMap", named.name, self._table.configs[place], named.optional))
-            else:
-                seen.append(named)
+        for config in named:
+            if config.kind != "ConfigMap":
+                seen.append(config)
+                continue
+            place = (key[0], config.name)
+            self._table.config_users.setdefault(place, set()).add(key)
+            if fresh or place not in self._table.configs:
+                found = await self._cluster.get("configmaps", *place)
+                self._table.configs[place] = MISSING if found is None else config_hash(found)
+            seen.append(ConfigSeen("ConfigMap", config.name, self._table.configs[place], config.optional))
         return seen
 
     async def _fingerprints(self, namespace: str, configs: tuple[ConfigSeen, ...]) -> list[ConfigSeen]:
@@ -89,7 +94,7 @@ class Revisions:
 
     async def keep(self, service: Service, expected_key: str, now: float) -> Good | None:
         """Keep the running revision; None when it is no longer the one that was seen to be good."""
-        seen, deployment = await self.see(service, fresh=True)
+        seen, deployment = await self.see_fresh(service)
         if seen is None or deployment is None or seen.key != expected_key or not seen.complete:
             return None
         namespace = service.key[0]
@@ -119,7 +124,9 @@ class Revisions:
             if config.kind == "ConfigMap" and config.hash != MISSING:
                 found = await self._cluster.get("configmaps", namespace, config.name)
                 if found is not None:
-                    config_maps[config.name] = {k: found[k] for k in ("data", "binaryData", "immutable") if found.get(k)}
+                    config_maps[config.name] = {
+                        k: found[k] for k in ("data", "binaryData", "immutable") if found.get(k)
+                    }
         body = {
             "apiVersion": "apps/v1",
             "kind": "ControllerRevision",

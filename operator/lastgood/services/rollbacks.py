@@ -8,7 +8,9 @@ from typing import Any
 import structlog
 
 from lastgood.domain.clock import from_text, to_text
+from lastgood.domain.decide import Condition
 from lastgood.domain.model import Good, Key, Memory, TargetSeen
+from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     RESTART_ANNOTATION,
@@ -18,7 +20,6 @@ from lastgood.domain.revision import (
     difference,
 )
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target
-from lastgood.domain.decide import Condition
 from lastgood.domain.status import merge_conditions
 from lastgood.services.metrics import Metrics
 from lastgood.services.revisions import Revisions
@@ -65,7 +66,7 @@ class Rollbacks:
     async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
         """Do all that can be done now. Returns the Rollback as it stands and when to look again."""
         for _ in range(len(STEPS) + _TRIES):
-            seen, deployment = await self._revisions.see(service, fresh=True) if service else (None, None)
+            seen, deployment = await self._revisions.see_fresh(service) if service else (None, None)
             rollback = rollback_seen(body)
             missing: tuple[str, ...] = ()
             if service and not rollback.done & {"Prepared"}:
@@ -177,7 +178,9 @@ class Rollbacks:
         from_key = (body.get("status") or {}).get("from", {}).get("key", "")
         if seen.template_hash == target.template_hash and from_key != target.key:
             template.setdefault("metadata", {}).setdefault("annotations", {})[RESTART_ANNOTATION] = uid
-        patch = _json_patch(deployment, template, uid, f"Lastgood: rollback to {target.label} by {body['metadata']['name']}")
+        patch = _json_patch(
+            deployment, template, uid, f"Lastgood: rollback to {target.label} by {body['metadata']['name']}"
+        )
         namespace, name = service.key[0], service.plan.target
         try:
             await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
@@ -185,7 +188,9 @@ class Rollbacks:
             if error.status in _CONFLICT and await self._moved(service, deployment):
                 return body
             if error.status in {400, 403, 422}:
-                return await self._end(body, replace(todo, reason="PatchRefused", message=str(error)), service, "Failed")
+                return await self._end(
+                    body, replace(todo, reason="PatchRefused", message=str(error)), service, "Failed"
+                )
             raise
         if rehearse:
             text = f"the API server would accept the patch to {target.label}; nothing was changed"
@@ -205,7 +210,7 @@ class Rollbacks:
         if service.breach_outcome_at:
             self._metrics.reaction.observe(time.time() - service.breach_outcome_at)
             service.breach_outcome_at = 0.0
-        self._table.deployments[(namespace, name)] = patched
+        self._table.deployments[(namespace, name)] = sketch(patched)
         todo = replace(todo, message=f"pod template put back to {target.label}")
         return await self._tell(body, todo, "Done", patchedGeneration=patched["metadata"]["generation"])
 

@@ -29,7 +29,9 @@ class Around:
         for name in service.plan.depends_on:
             other = self._table.services.get((service.key[0], name))
             if other is None:
-                text = f'dependsOn names MonitoredService "{name}", which does not exist here: create it or mend the name'
+                text = (
+                    f'dependsOn names MonitoredService "{name}", which does not exist here: create it or mend the name'
+                )
                 problems.append(Problem("UnknownDependency", text))
             elif other.memory.health.state == "False":
                 failing.append(name)

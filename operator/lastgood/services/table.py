@@ -6,6 +6,7 @@ from typing import Any
 
 from lastgood.domain.health import Thresholds
 from lastgood.domain.model import Key, Memory, Plan, Problem
+from lastgood.domain.observed import Sketch
 from lastgood.domain.ports import Object
 
 
@@ -30,7 +31,9 @@ class Service:
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Condition type to (status, reason) that Events have told."""
     blocked: bool = False
-    failed_writes: int = 0
+    """Whether a breach stands that a guard objects to."""
+    refers: bool = False
+    """Whether its probes read Secrets or ConfigMaps, which have to be read again now and then."""
     breach_outcome_at: float = 0.0
 
     def reference(self) -> Object:
@@ -48,7 +51,7 @@ class Table:
     services: dict[Key, Service] = field(default_factory=dict)
     by_target: dict[Key, set[Key]] = field(default_factory=dict)
     """Deployment to the services that watch it."""
-    deployments: dict[Key, Object] = field(default_factory=dict)
+    deployments: dict[Key, Sketch] = field(default_factory=dict)
     """Only those that are some service's target."""
     configs: dict[Key, str] = field(default_factory=dict)
     """ConfigMap to hash; only those that some target names."""

@@ -72,7 +72,7 @@ class WorkQueue:
                 pass
             except ClusterError as error:
                 self._retry(key, str(error))
-            except Exception:  # one service's account must never end the operator
+            except Exception:  # noqa: BLE001 - one service's account must never end the operator
                 _log.exception("reconcile failed", namespace=key[0], service=key[1])
                 self._retry(key, "unexpected error")
             finally:
