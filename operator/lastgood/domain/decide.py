@@ -1,6 +1,5 @@
 """The decision over one service: what to remember, what to say, what to do, when to look again."""
 
-import hashlib
 from dataclasses import dataclass, replace
 
 from lastgood.domain import ledger
@@ -42,6 +41,8 @@ class StartRollback:
 
 Action = RecordGood | StartRollback
 
+_APPROVE = """'{"spec":{"approval":"Approved"}}' (or "Refused")"""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -53,13 +54,9 @@ class Decision:
     recheck_at: float | None = None
 
 
-def rollback_name(service: str, bad_key: str, good_since: float | None, *, dry_run: bool) -> str:
-    """The name of the Rollback of one bad revision: the same after a crash, so that a retry adopts it.
-
-    A revision that has been good in between and turns bad again is another case, and so has another name.
-    """
-    case = hashlib.sha256(f"{bad_key}/{good_since or ''}".encode()).hexdigest()[:10]
-    return f"{service[:200]}-{case}" + ("-dry" if dry_run else "")
+def rollback_name(service: str, bad_key: str, *, dry_run: bool) -> str:
+    """The name of the Rollback of one bad revision: the same after a crash, so that a retry adopts it."""
+    return f"{service[:200]}-{bad_key[:10]}" + ("-dry" if dry_run else "")
 
 
 def decide(
@@ -81,7 +78,10 @@ def decide(
             rechecks.append(soak.until)
 
     rolling = Condition("RollingBack", "False", "NotNeeded", "")
-    if active is not None:
+    if active is not None and active.name in around.awaiting_approval:
+        how = f"waiting for approval: kubectl patch rollback {active.name} --type=merge -p " + _APPROVE
+        rolling = Condition("RollingBack", "False", "AwaitingApproval", how)
+    elif active is not None:
         rolling = Condition("RollingBack", "True", "InProgress", f"Rollback {active.name} is under way")
     elif not plan.suspend and memory.health.state == "False":
         rolling, action, at = _judge_breach(service, plan, memory, seen, around, now)
@@ -113,7 +113,7 @@ def _judge_breach(
         f"from {seen.version or f'revision {seen.revision}'} to {target.label}"
     )
     action = StartRollback(
-        name=rollback_name(service, seen.key, None, dry_run=dry_run),
+        name=rollback_name(service, seen.key, dry_run=dry_run),
         bad_key=seen.key,
         target=target,
         breach_since=memory.health.since,

@@ -30,6 +30,9 @@ class Objection:
 
 Guard = Callable[[Case], Objection | None]
 
+_NOT_COUNTED = frozenset({"DryRun", "Refused", "Superseded", "Deleted"})
+"""Outcomes that changed nothing in the cluster, and so start no cooldown."""
+
 
 def policy_disabled(case: Case) -> Objection | None:
     """The user wants to be told, not helped."""
@@ -171,7 +174,13 @@ def quarantined(case: Case) -> Objection | None:
             return Objection("DryRun", f"rehearsed in Rollback {mark.name}; set policy to Automatic or Manual to act")
         if mark.outcome == "Refused":
             return Objection("Refused", f"a person refused Rollback {mark.name} of this revision")
-        if mark.outcome == "Failed":
+        if mark.outcome == "Deleted":
+            return Objection(
+                "RollbackDeleted",
+                f"Rollback {mark.name} of this revision was deleted before it ended, which is taken for a no: "
+                "create one by hand to go back",
+            )
+        if mark.outcome in {"Failed", "Superseded"}:
             return Objection(
                 "RollbackFailed",
                 f"Rollback {mark.name} from this revision failed: see kubectl describe rollback {mark.name}",
@@ -187,7 +196,7 @@ def quarantined(case: Case) -> Objection | None:
 
 def cooldown(case: Case) -> Objection | None:
     """Time for the last rollback to show what it did."""
-    ended = [m.ended for m in case.memory.marks if m.ended is not None and m.outcome not in {"DryRun", "Refused"}]
+    ended = [m.ended for m in case.memory.marks if m.ended is not None and m.outcome not in _NOT_COUNTED]
     if ended and case.now < max(ended) + case.plan.cooldown:
         until = max(ended) + case.plan.cooldown
         return Objection(
@@ -199,7 +208,7 @@ def cooldown(case: Case) -> Objection | None:
 def limit_reached(case: Case) -> Objection | None:
     """Many rollbacks in a day are no remedy."""
     start = case.now - case.plan.limit_window
-    recent = sorted(m.at for m in case.memory.marks if m.at > start and m.outcome not in {"DryRun", "Refused"})
+    recent = sorted(m.at for m in case.memory.marks if m.at > start and m.outcome not in _NOT_COUNTED)
     if len(recent) >= case.plan.limit:
         until = recent[-case.plan.limit] + case.plan.limit_window
         return Objection(

@@ -135,5 +135,7 @@ class Surroundings:
     """Says how many services fail at once when that looks like one cause; else empty."""
     rollbacks_under_way: int = 0
     storm_limit: int = 5
+    awaiting_approval: tuple[str, ...] = ()
+    """Names of Rollbacks of this service that wait for a person."""
     missing_configs: tuple[str, ...] = ()
     """What the revision to go back to names and what is neither there nor kept."""

@@ -68,6 +68,11 @@ def _fail(step: str, reason: str, message: str) -> Next:
     return Next(Do.FAIL, step, reason, message)
 
 
+def outcome_of(phase: str, reason: str, done: frozenset[str]) -> str:
+    """What a service remembers of an ended Rollback: its phase, or that it never came to the patch."""
+    return "Superseded" if reason == "Superseded" and "Executed" not in done else phase
+
+
 def find_target(rollback: RollbackSeen, memory: Memory, seen: TargetSeen | None) -> Good | None:
     """The good revision that a Rollback asks for."""
     if rollback.target_key:

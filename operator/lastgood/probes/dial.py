@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from lastgood.domain.outcome import ProbeReason
@@ -13,6 +13,7 @@ from lastgood.probes.tls import TlsTarget, tls_failure
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 T = TypeVar("T")
+A = TypeVar("A")
 
 _TRIES = 4
 """Addresses of one name that are tried. A headless Service may list hundreds."""
@@ -20,25 +21,34 @@ _TRIES = 4
 _GOODBYE = 1.0
 """Seconds that a closed TLS connection stays open for the server's own goodbye, behind the probe's back."""
 
-_NEXT = frozenset({ProbeReason.CONNECTION_REFUSED, ProbeReason.CONNECTION_FAILED, ProbeReason.TIMEOUT})
+_NEXT = frozenset(
+    {
+        ProbeReason.CONNECTION_REFUSED,
+        ProbeReason.CONNECTION_FAILED,
+        ProbeReason.NOT_SERVING,
+        ProbeReason.TIMEOUT,
+    }
+)
+"""Reasons for which the next place is tried: a password that is wrong here is wrong there."""
 
 
-async def first(addresses: tuple[str, ...], connect: Callable[[str], Awaitable[T]], progress: Progress) -> T:
-    """Return what ``connect`` makes of the first address that can be reached.
+async def first(places: Sequence[A], connect: Callable[[A], Awaitable[T]], progress: Progress) -> T:
+    """Return what ``connect`` makes of the first place (an address, most often) that can be reached.
 
-    With several addresses each has its share of the time, so that one black hole (IPv6 without a route, most
+    With several each has its share of the time, so that one black hole (IPv6 without a route, most
     often) leaves some for the others. Raises the last Failure.
     """
     progress.phase = Phase.CONNECT
-    if len(addresses) == 1:
-        return await connect(addresses[0])
-    tried = addresses[:_TRIES]
+    if len(places) == 1:
+        return await connect(places[0])
+    tried = places[:_TRIES]
     last: Failure | None = None
-    for address in tried:
+    for place in tried:
+        progress.phase = Phase.CONNECT
         share = asyncio.timeout(progress.seconds / len(tried))
         try:
             async with share:
-                return await connect(address)
+                return await connect(place)
         except Failure as failure:
             if failure.reason not in _NEXT:
                 raise

@@ -26,7 +26,7 @@ from lastgood.services import preparation
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks, is_final
+from lastgood.services.rollbacks import Rollbacks, ended_as, is_final
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
@@ -38,6 +38,9 @@ HEAL_SECONDS = 10.0
 
 REFRESH_SECONDS = 300.0
 """How often Secrets and CAs that probes use are read again."""
+
+SUSPECT_SECONDS = 30.0
+"""The same while health is not True: a password may have been changed on both sides."""
 
 
 class Controller:
@@ -182,7 +185,13 @@ class Controller:
         acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
         missing = await self._revisions.missing(service.key[0], target) if target else ()
-        return await self._around.look(service, acting=acting, under_way=self._under_way(), missing=missing)
+        waiting = tuple(
+            rb["metadata"]["name"]
+            for rb in self._table.rollbacks_of(service.key)
+            if (rb.get("status") or {}).get("phase") == "AwaitingApproval"
+        )
+        around = await self._around.look(service, acting=acting, under_way=self._under_way(), missing=missing)
+        return replace(around, awaiting_approval=waiting)
 
     def _load(self, service: Service) -> None:
         try:
@@ -202,6 +211,11 @@ class Controller:
             service.prepared_for = (-1, 0)
             service.problems = ()
             return
+        settled = service.prepared_for[0] == service.generation and not service.problems
+        patience = REFRESH_SECONDS if service.memory.health.state == "True" else SUSPECT_SECONDS
+        if settled and (not service.refers or time.monotonic() - service.read_at < patience):
+            return
+        service.read_at = time.monotonic()
         spec = MonitoredServiceSpec.model_validate(service.spec)
         values, problems = await preparation.gather(self._cluster, service.key, spec)
         service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
@@ -295,13 +309,13 @@ class Controller:
 
     async def _carry_on(self, service: Service) -> float | None:
         again: list[float] = []
+        await self._miss_deleted(service)
         for body in self._table.rollbacks_of(service.key):
             name = body["metadata"]["name"]
             known = any(m.name == name for m in service.memory.marks)
             if is_final(body):
-                phase = body["status"]["phase"]
                 if any(m.name == name and not m.outcome for m in service.memory.marks):
-                    service.memory = mark_ended(service.memory, name, phase, time.time())
+                    service.memory = mark_ended(service.memory, name, ended_as(body), time.time())
                     self.queue.add(service.key)
                 continue
             if not known:
@@ -321,6 +335,19 @@ class Controller:
                 # One at a time: the next begins when this one has ended.
                 break
         return min(again) if again else None
+
+    async def _miss_deleted(self, service: Service) -> None:
+        """A Rollback that a person deleted has ended; without this the service would wait for it for ever."""
+        namespace = service.key[0]
+        for mark in service.memory.marks:
+            if mark.outcome or (namespace, mark.name) in self._table.rollbacks:
+                continue
+            found = await self._cluster.get("rollbacks", namespace, mark.name)
+            if found is None:
+                service.memory = mark_ended(service.memory, mark.name, "Deleted", time.time())
+                self.queue.add(service.key)
+            else:
+                self._table.rollbacks[(namespace, mark.name)] = found
 
     async def _orphans(self, key: Key) -> None:
         """Rollbacks that name a service which is not in the table."""

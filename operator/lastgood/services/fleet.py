@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lastgood.domain.model import Key
-from lastgood.domain.outcome import Outcome
+from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.ports import Probe
 
 TICK = 0.05
@@ -146,7 +146,10 @@ class Fleet:
 
     async def _run(self, slot: Slot) -> None:
         try:
-            outcome = await slot.probe.run()
+            try:
+                outcome = await slot.probe.run()
+            except Exception as error:  # noqa: BLE001 - a fault of ours says nothing about the service
+                outcome = Outcome(ProbeReason.PROBER_ERROR, type(error).__name__)
             if not slot.gone:
                 self._on_outcome(slot.key, slot.name, slot.kind, outcome)
         finally:
@@ -157,10 +160,16 @@ class Fleet:
                 self._hosts[host] = left
             else:
                 self._hosts.pop(host, None)
-            queue = self._queues.get(host)
-            if queue:
-                waiting = queue.popleft()
-                waiting.in_flight = False
-                if not queue:
-                    del self._queues[host]
+            self._next_of(host)
+
+    def _next_of(self, host: str) -> None:
+        """Start who waits longest for this host; those that were removed meanwhile make room for the next."""
+        queue = self._queues.get(host)
+        while queue:
+            waiting = queue.popleft()
+            waiting.in_flight = False
+            if not waiting.gone:
                 self._start(waiting)
+                break
+        if queue is not None and not queue:
+            self._queues.pop(host, None)

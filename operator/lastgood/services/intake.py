@@ -49,13 +49,16 @@ class Intake:
             _log.error("spec not understood", namespace=key[0], service=key[1], error=type(error).__name__)
             return
         status = dict(body.get("status") or {})
-        service = Service(key=key, uid=uid, generation=generation, plan=plan, spec=body["spec"], status=status)
         if known is not None and known.uid == uid:
-            # An edit: what is remembered stays, the probes are made anew.
-            service.memory, service.loaded, service.said = known.memory, known.loaded, known.said
-            service.status = known.status if known.loaded else status
-            service.problems, service.thresholds = known.problems, known.thresholds
-        self._table.put_service(service)
+            # An edit, made in place: a reconcile that is under way must not go on with an object of yesterday.
+            self._table.drop_service(key)
+            known.generation, known.plan, known.spec = generation, plan, body["spec"]
+            if not known.loaded:
+                known.status = status
+            self._table.put_service(known)
+        else:
+            fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=body["spec"], status=status)
+            self._table.put_service(fresh)
         self._metrics.services.set(len(self._table.services))
         self._controller.queue.add(key)
         for other in self._table.dependents.get(key, ()):

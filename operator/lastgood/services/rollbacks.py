@@ -19,7 +19,7 @@ from lastgood.domain.revision import (
     config_hash,
     difference,
 )
-from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target
+from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
 from lastgood.domain.status import merge_conditions
 from lastgood.services.metrics import Metrics
 from lastgood.services.revisions import Revisions
@@ -320,6 +320,13 @@ class Rollbacks:
 def is_final(body: Mapping[str, Any]) -> bool:
     """Whether a Rollback has ended."""
     return ((body.get("status") or {}).get("phase") or "") in FINAL
+
+
+def ended_as(body: Mapping[str, Any]) -> str:
+    """What the service remembers of an ended Rollback."""
+    status = body["status"]
+    reason = next((c["reason"] for c in status.get("conditions") or () if c["type"] == "Complete"), "")
+    return outcome_of(status["phase"], reason, rollback_seen(body).done)
 
 
 def _json_patch(deployment: Object, template: Object, uid: str, cause: str) -> list[Object]:

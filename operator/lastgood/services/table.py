@@ -32,6 +32,8 @@ class Service:
     """Condition type to (status, reason) that Events have told."""
     blocked: bool = False
     """Whether a breach stands that a guard objects to."""
+    read_at: float = 0.0
+    """When referred values were last read, by the monotonic clock."""
     refers: bool = False
     """Whether its probes read Secrets or ConfigMaps, which have to be read again now and then."""
     breach_outcome_at: float = 0.0
