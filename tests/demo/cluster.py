@@ -1,0 +1,121 @@
+"""The three kinds of cluster that the demo runs on, behind one face."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import Lab, images
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATOR_IMAGE, SHOP_IMAGE = "docker.io/local/lastgood:0.1.0", "docker.io/local/lastgood-shop:1"
+PYTHON_BASE, DEBIAN_BASE = "docker.io/library/python:3.11-slim-bookworm", "docker.io/library/debian:bookworm-slim"
+SHOP_PACKAGES = ["python3", "python3-psycopg2", "python3-redis", "postgresql-15", "redis-server"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where the demo runs: tools, and arguments that name the cluster in every call."""
+
+    kubectl: tuple[str, ...]
+    helm: tuple[str, ...]
+
+    def run(self, *args: str, check: bool = True, stdin: str | None = None) -> str:
+        """Output of one kubectl call."""
+        done = subprocess.run([*self.kubectl, *args], text=True, capture_output=True, check=False, input=stdin)
+        if check and done.returncode:
+            msg = f"kubectl {' '.join(args)}: {done.stderr.strip()}"
+            raise SystemExit(msg)
+        return done.stdout
+
+
+@contextmanager
+def operator_context() -> Iterator[Path]:
+    """The build context of the operator's image, with wheels: a build in the lab has no network."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        shutil.copy(ROOT / "Dockerfile", context)
+        shutil.copytree(ROOT / "requirements", context / "requirements")
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "operator", context / "operator", ignore=ignore)
+        shutil.copytree(wheelhouse(), context / "wheelhouse")
+        yield context
+
+
+def wheelhouse() -> Path:
+    """Wheels of the locked requirements for the image's Python, fetched once."""
+    import hashlib
+
+    locked = ROOT / "requirements" / "run.txt"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lastgood" / "wheels"
+    place = cache / hashlib.sha256(locked.read_bytes()).hexdigest()[:16]
+    if not place.exists():
+        unfinished = place.with_suffix(".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        platforms = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+        named = [word for platform in platforms for word in ("--platform", platform)]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", *named]
+        subprocess.run([*command, "-r", str(locked), "-d", str(unfinished)], check=True)
+        unfinished.rename(place)
+    return place
+
+
+def lab_cluster() -> Cluster:
+    """The lab, booted, with both images loaded."""
+    lab = Lab(name="demo")
+    lab.up()
+    with operator_context() as context:
+        lab.load_image(
+            images.build(
+                context / "Dockerfile",
+                context,
+                OPERATOR_IMAGE,
+                {PYTHON_BASE: ["python3", "python3-venv", "ca-certificates"]},
+            )
+        )
+    shop = ROOT / "manifests" / "demo" / "image"
+    lab.load_image(images.build(shop / "Dockerfile", shop, SHOP_IMAGE, {DEBIAN_BASE: SHOP_PACKAGES}))
+    config = f"--kubeconfig={lab.kubeconfig}"
+    return Cluster((str(lab.bin("kubectl")), config), (str(lab.bin("helm")), config))
+
+
+def kind_cluster() -> Cluster:
+    """A kind cluster named lastgood-demo, on Docker, with a kubeconfig of its own."""
+    for tool in ("docker", "kind", "kubectl", "helm"):
+        if not shutil.which(tool):
+            msg = f"CLUSTER=kind needs {tool}: install it, or leave CLUSTER out for the lab"
+            raise SystemExit(msg)
+    config = Path(tempfile.gettempdir()) / "lastgood-demo.kubeconfig"
+    known = subprocess.run(["kind", "get", "clusters"], text=True, capture_output=True, check=True).stdout.split()
+    if "lastgood-demo" not in known:
+        subprocess.run(
+            ["kind", "create", "cluster", "--name", "lastgood-demo", "--kubeconfig", str(config)], check=True
+        )
+    subprocess.run(["kind", "export", "kubeconfig", "--name", "lastgood-demo", "--kubeconfig", str(config)], check=True)
+    for image, context in ((OPERATOR_IMAGE, ROOT), (SHOP_IMAGE, ROOT / "manifests" / "demo" / "image")):
+        subprocess.run(["docker", "build", "--quiet", "--tag", image, str(context)], check=True)
+        subprocess.run(["kind", "load", "docker-image", image, "--name", "lastgood-demo"], check=True)
+    return Cluster(("kubectl", f"--kubeconfig={config}"), ("helm", f"--kubeconfig={config}"))
+
+
+def context_cluster(context: str) -> Cluster:
+    """A context that the user named; its nodes must be able to get both images."""
+    return Cluster(("kubectl", f"--context={context}"), ("helm", f"--kube-context={context}"))
+
+
+def make(name: str) -> Cluster:
+    """The cluster that CLUSTER names. Raises SystemExit with a sentence when there is no such kind."""
+    if name == "lab":
+        return lab_cluster()
+    if name == "kind":
+        return kind_cluster()
+    if name.startswith("context:"):
+        return context_cluster(name.removeprefix("context:"))
+    msg = f"CLUSTER={name}: write lab, kind or context:NAME"
+    raise SystemExit(msg)
