@@ -1,0 +1,48 @@
+"""What is probed: an HTTP server in the test's own process, whose answer the test sets for each path."""
+
+import http.server
+import threading
+from typing import ClassVar
+
+
+class Target:
+    """Answers 200 to /NAME until told otherwise, and remembers the headers of the last request."""
+
+    def __init__(self) -> None:
+        answers: dict[str, int] = {}
+        headers: dict[str, dict[str, str]] = {}
+        self._answers, self.headers = answers, headers
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            seen: ClassVar[dict[str, dict[str, str]]] = headers
+
+            def do_GET(self) -> None:
+                name = self.path.strip("/")
+                self.seen[name] = dict(self.headers.items())
+                body = b'{"status":"ok"}'
+                self.send_response(answers.get(name, 200))
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test's output for the test."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+
+    def __enter__(self) -> "Target":
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def answers(self, name: str, status: int) -> None:
+        self._answers[name] = status
