@@ -60,8 +60,10 @@ class Progress:
 class TimedProbe(ABC):
     """A probe that ends within ``timeout`` seconds and never raises besides CancelledError."""
 
-    def __init__(self, *, timeout: float) -> None:
+    def __init__(self, *, timeout: float, host: str) -> None:
         self.timeout = timeout
+        self.host = host.lower()
+        """What a cap per host counts by."""
 
     @abstractmethod
     async def ask(self, progress: Progress) -> None:

@@ -3,8 +3,7 @@
 from lastgood.api.base import seconds
 from lastgood.api.probes import Probe as ProbeSpec
 from lastgood.domain.addresses import AddressPolicy
-from lastgood.domain.ports import BadProbe
-from lastgood.probes.base import TimedProbe
+from lastgood.domain.ports import BadProbe, Probe
 from lastgood.probes.grpc import GrpcProbe
 from lastgood.probes.http import HttpProbe
 from lastgood.probes.postgres import PostgresProbe
@@ -25,7 +24,7 @@ class Probes:
         self._resolver = resolver or Resolver(policy)
         self._contexts = TlsContexts()
 
-    def prepare(self, spec: ProbeSpec, values: Values) -> TimedProbe:
+    def prepare(self, spec: ProbeSpec, values: Values) -> Probe:
         """Make a probe, ready to run many times. Raises BadProbe."""
         timeout = seconds(spec.timeout)
         resolver, contexts = self._resolver, self._contexts

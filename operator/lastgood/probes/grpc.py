@@ -47,8 +47,7 @@ class GrpcProbe(TimedProbe):
         self, spec: GrpcSpec, values: Values, *, timeout: float, resolver: Resolver, contexts: TlsContexts
     ) -> None:
         """Prepare. Raises BadProbe when the CA bundle cannot be used."""
-        super().__init__(timeout=timeout)
-        self._host = spec.host
+        super().__init__(timeout=timeout, host=spec.host)
         self._port = spec.port
         self._request = _request(spec.service)
         self._resolver = resolver
@@ -67,7 +66,7 @@ class GrpcProbe(TimedProbe):
 
     async def ask(self, progress: Progress) -> None:
         """Connect, and call Check through a relay."""
-        addresses = await self._resolver.addresses(self._host)
+        addresses = await self._resolver.addresses(self.host)
         far = await first(addresses, lambda ip: dial(_Far, ip, self._port, progress, tls=self._tls), progress)
         try:
             certificate = self._certificate(far)

@@ -64,7 +64,6 @@ class HttpProbe(TimedProbe):
         self, spec: HttpSpec, values: Values, *, timeout: float, keep: bool, resolver: Resolver, contexts: TlsContexts
     ) -> None:
         """Prepare. Raises BadProbe."""
-        super().__init__(timeout=timeout)
         self._follow = spec.follow_redirects
         self._body = spec.body.encode() if spec.body is not None else None
         self._keep = keep
@@ -80,6 +79,7 @@ class HttpProbe(TimedProbe):
         except (InvalidURL, ValueError):
             msg = 'url is no absolute http or https URL: write one such as "http://backend:8000/health"'
             raise BadProbe(msg) from None
+        super().__init__(timeout=timeout, host=host)
         tls = contexts.target(spec.tls, values, host=host, alpn=_ALPN) if url.scheme == "https" else None
         wire = _wire(url, spec.method, self._headers, self._body, keep=keep)
         self._request = _Request(url, host, port, spec.method, wire, tls)

@@ -179,8 +179,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note the few headers that matter."""
-        if self._headers_complete:
-            return  # a trailer
+        if self._headers_complete or self._done:
+            return  # a trailer, or of another answer that nobody asked for
         length = len(name)
         if length == 8:
             if name.lower() == b"location":
@@ -192,6 +192,9 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Go on to the body, unless there is none."""
+        if self._done:
+            self.reusable = False
+            return
         status = self._parser.get_status_code()
         if status < 200 and status != _SWITCHING:
             self.location, self._framed = None, False

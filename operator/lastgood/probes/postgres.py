@@ -69,8 +69,8 @@ class PostgresProbe(TimedProbe):
 
     def __init__(self, spec: PostgresSpec, values: Values, *, timeout: float, resolver: Resolver) -> None:
         """Prepare. Raises BadProbe when the DSN cannot be used."""
-        super().__init__(timeout=timeout)
         self._dsn = Dsn(secret_text(spec.dsn, values))
+        super().__init__(timeout=timeout, host=self._dsn.servers[0].host)
         self._query = spec.query.encode()
         # The server stops as well: a probe that hung up would otherwise leave its query running.
         milliseconds = max(1, int(timeout * 1000))

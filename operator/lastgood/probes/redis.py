@@ -35,32 +35,32 @@ class RedisProbe(TimedProbe):
         self, spec: RedisSpec, values: Values, *, timeout: float, resolver: Resolver, contexts: TlsContexts
     ) -> None:
         """Prepare. Raises BadProbe when the address or URL cannot be used."""
-        super().__init__(timeout=timeout)
         self._resolver = resolver
         self._tls: TlsTarget | None = None
         commands: list[tuple[str, ...]] = []
         if spec.url is not None:
             parts = _parse(secret_text(spec.url, values))
-            self._host, self._port = parts.get("host", ""), parts.get("port", _PORT)
+            host, self._port = parts.get("host", ""), parts.get("port", _PORT)
             if parts.get("connection_class") is SSLConnection:
                 skip = parts.get("ssl_cert_reqs") == "none"
-                self._tls = TlsTarget(contexts.context(skip_verify=skip), self._host)
+                self._tls = TlsTarget(contexts.context(skip_verify=skip), host)
             login = tuple(parts[key] for key in ("username", "password") if parts.get(key))
             commands += [("AUTH", *login)] if parts.get("password") else []
             commands += [("SELECT", str(parts["db"]))] if parts.get("db") else []
         else:
             host, _, port = (spec.address or "").rpartition(":")
-            self._host, self._port = host.strip("[]"), int(port) if port.isascii() and port.isdigit() else 0
-        if not self._host or not 0 < self._port < 65536:
+            host, self._port = host.strip("[]"), int(port) if port.isascii() and port.isdigit() else 0
+        if not host or not 0 < self._port < 65536:
             msg = 'no host and port to connect to: write them, such as "redis:6379" or "redis://redis:6379"'
             raise BadProbe(msg)
+        super().__init__(timeout=timeout, host=host)
         commands.append(("PING",))
         self._names = [command[0] for command in commands]
         self._wire = b"".join(_encode(command) for command in commands)
 
     async def ask(self, progress: Progress) -> None:
         """Send everything at once, and read the replies in turn."""
-        addresses = await self._resolver.addresses(self._host)
+        addresses = await self._resolver.addresses(self.host)
 
         def make() -> asyncio.StreamReaderProtocol:
             return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_REPLY_LIMIT), _started)

@@ -10,13 +10,12 @@ class TcpProbe(TimedProbe):
     """Connects and hangs up."""
 
     def __init__(self, spec: TcpSpec, *, timeout: float, resolver: Resolver) -> None:
-        super().__init__(timeout=timeout)
-        self._host = spec.host
+        super().__init__(timeout=timeout, host=spec.host)
         self._port = spec.port
         self._resolver = resolver
 
     async def ask(self, progress: Progress) -> None:
         """Connect to the first address that answers."""
-        addresses = await self._resolver.addresses(self._host)
+        addresses = await self._resolver.addresses(self.host)
         protocol = await first(addresses, lambda ip: dial(Silent, ip, self._port, progress), progress)
         protocol.transport.close()
