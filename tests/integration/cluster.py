@@ -122,6 +122,8 @@ class Kubelet:
         self._stop = threading.Event()
         self.idle_for: set[str] = set()
         """Values of the label `app` whose pods stay Pending."""
+        self.running: dict[str, set[str]] = {}
+        """Value of the label `app` to versions of its running pods."""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "Kubelet":
@@ -136,18 +138,22 @@ class Kubelet:
     def _run(self) -> None:
         while not self._stop.wait(0.2):
             try:
+                running: dict[str, set[str]] = {}
                 for pod in self._cluster.all("Pod"):
-                    self._make_ready(pod)
+                    labels = pod["metadata"]["labels"]
+                    if self._made_ready(pod):
+                        running.setdefault(labels["app"], set()).add(labels["app.kubernetes.io/version"])
+                self.running = running
             except (httpx.HTTPError, Refused):
                 # A test has stopped the API server, or the pod has just gone: look again.
                 continue
 
-    def _make_ready(self, pod: Object) -> None:
-        if pod["status"].get("phase") == "Running" or pod["metadata"].get("deletionTimestamp"):
-            return
-        if pod["metadata"]["labels"].get("app") in self.idle_for:
-            return
+    def _made_ready(self, pod: Object) -> bool:
+        if pod["status"].get("phase") == "Running":
+            return True
+        if pod["metadata"].get("deletionTimestamp") or pod["metadata"]["labels"]["app"] in self.idle_for:
+            return False
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")]
-        self._cluster.patch(
-            "Pod", pod["metadata"]["name"], {"status": {"phase": "Running", "conditions": ready}}, status=True
-        )
+        name = pod["metadata"]["name"]
+        self._cluster.patch("Pod", name, {"status": {"phase": "Running", "conditions": ready}}, status=True)
+        return True

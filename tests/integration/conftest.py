@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.kube import Kube
 from tests.integration.cluster import Cluster, Kubelet
 from tests.integration.process import Operator
+from tests.integration.stage import Stage
 from tests.integration.target import Target
 from tests.lab import Lab
 
@@ -68,9 +69,14 @@ def kubelet(lab: Lab, cluster: Cluster) -> Iterator[Kubelet]:
 
 
 @pytest.fixture
-def target() -> Iterator[Target]:
-    with Target() as target:
+def target(kubelet: Kubelet) -> Iterator[Target]:
+    with Target(lambda: kubelet.running) as target:
         yield target
+
+
+@pytest.fixture
+def stage(cluster: Cluster, kubelet: Kubelet, target: Target) -> Stage:
+    return Stage(cluster, kubelet, target)
 
 
 @pytest.fixture

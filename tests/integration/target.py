@@ -2,16 +2,22 @@
 
 import http.server
 import threading
+from collections.abc import Callable
 from typing import ClassVar
 
 
 class Target:
     """Answers 200 to /NAME until told otherwise, and remembers the headers of the last request."""
 
-    def __init__(self) -> None:
+    def __init__(self, running: Callable[[], dict[str, set[str]]] | None = None) -> None:
+        target = self
         answers: dict[str, int] = {}
+        broken: set[tuple[str, str]] = set()
         headers: dict[str, dict[str, str]] = {}
         self._answers, self.headers = answers, headers
+        self.broken = broken
+        """Name and version of releases that answer 503 as long as a pod of theirs runs."""
+        self.running = running or (dict[str, set[str]])
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -21,7 +27,8 @@ class Target:
                 name = self.path.strip("/")
                 self.seen[name] = dict(self.headers.items())
                 body = b'{"status":"ok"}'
-                self.send_response(answers.get(name, 200))
+                down = any((name, version) in broken for version in target.running().get(name, ()))
+                self.send_response(503 if down else answers.get(name, 200))
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
