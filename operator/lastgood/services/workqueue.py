@@ -21,7 +21,8 @@ class WorkQueue:
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._dirty: set[Key] = set()
         self._busy: set[Key] = set()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        # Due time and handle: uvloop gives a plain Handle, which knows no time, for what is due at once.
+        self._timers: dict[Key, tuple[float, asyncio.Handle]] = {}
         self._failures: dict[Key, int] = {}
 
     def add(self, key: Key) -> None:
@@ -35,16 +36,16 @@ class WorkQueue:
         """Have a look after ``delay`` seconds; the sooner of two such wishes stands."""
         loop = asyncio.get_running_loop()
         when = loop.time() + max(0.0, delay)
-        timer = self._timers.get(key)
-        if timer is not None and not timer.cancelled() and timer.when() <= when and timer.when() > loop.time():
-            return
+        due, timer = self._timers.get(key, (0.0, None))
         if timer is not None:
+            if loop.time() < due <= when:
+                return
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self.add, key)
+        self._timers[key] = (when, loop.call_at(when, self.add, key))
 
     def forget(self, key: Key) -> None:
         """Drop timers of a key that is gone."""
-        timer = self._timers.pop(key, None)
+        _, timer = self._timers.pop(key, (0.0, None))
         if timer is not None:
             timer.cancel()
         self._failures.pop(key, None)
