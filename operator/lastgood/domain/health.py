@@ -1,7 +1,7 @@
 """From single outcomes to a verdict over a service: True, False or Unknown, and since when."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from lastgood.domain.outcome import Outcome, ProbeReason, Verdict
@@ -63,15 +63,15 @@ def observe(before: ProbeState, outcome: Outcome, now: float, thresholds: Thresh
         run_length, run_since = before.run_length + 1, before.run_since
     else:
         run_length, run_since = 1, now
-    after = replace(before, run=verdict, run_length=run_length, run_since=run_since)
-    if verdict is Verdict.PASS:
-        after = replace(after, last_pass=now)
     believed = _BELIEVED[verdict]
     needed = thresholds.successes if verdict is Verdict.PASS else thresholds.failures
-    if believed is before.state or run_length < needed:
-        return after
-    reason = "" if outcome.reason is ProbeReason.OK else str(outcome.reason)
-    return replace(after, state=believed, since=run_since, reason=reason, detail=outcome.detail)
+    state, since, reason, detail = before.state, before.since, before.reason, before.detail
+    if believed is not state and run_length >= needed:
+        state, since, detail = believed, run_since, outcome.detail
+        reason = "" if outcome.reason is ProbeReason.OK else str(outcome.reason)
+    last_pass = now if verdict is Verdict.PASS else before.last_pass
+    # Built whole: `dataclasses.replace` takes five times as long, and this runs for every outcome.
+    return ProbeState(state, since, reason, detail, verdict, run_length, run_since, last_pass)
 
 
 def combine(before: Health, probes: Mapping[str, ProbeState], now: float) -> Health:

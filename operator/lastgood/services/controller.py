@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -62,6 +62,7 @@ class Controller:
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
+        metrics.scheduled.set_function(lambda: len(self.fleet))
         self._outcomes: dict[tuple[str, str], Any] = {}
         self._seconds: dict[str, Any] = {}
         self.leading = False
@@ -113,14 +114,16 @@ class Controller:
         memory = service.memory
         before = memory.probes.get(name) or ProbeState()
         after = observe(before, outcome, now, service.thresholds.get(name) or Thresholds())
-        probes = {**memory.probes, name: after}
-        health = memory.health
-        if after.state is not before.state:
+        flipped = after.state is not before.state
+        if flipped or name not in memory.probes:
+            probes = {**memory.probes, name: after}
             health = combine(memory.health, probes, now)
-        service.memory = replace(memory, probes=probes, health=health)
-        flipped = after.state is not before.state or health != memory.health
-        if flipped:
+            service.memory = replace(memory, probes=probes, health=health)
             self._note_health(service)
+        else:
+            # Nothing that anybody compares has changed: in place, since this is most of all outcomes.
+            cast("dict[str, ProbeState]", memory.probes)[name] = after
+            health = memory.health
         pending = health.state == "False" and now >= health.since + service.plan.failing_for
         if pending and not service.blocked:
             service.breach_outcome_at = now

@@ -42,6 +42,7 @@ class Metrics:
             "lastgood_api_writes", "Writes to the API server.", ["verb", "kind", "status"], registry=self.registry
         )
         self.services = Gauge("lastgood_services", "MonitoredServices known.", registry=self.registry)
+        self.scheduled = Gauge("lastgood_probes_scheduled", "Probes on the schedule.", registry=self.registry)
         self.leader = Gauge("lastgood_leader", "1 while this process holds the Lease.", registry=self.registry)
         self.reaction = Histogram(
             "lastgood_reaction_seconds",
