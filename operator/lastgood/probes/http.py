@@ -90,7 +90,7 @@ class HttpProbe(TimedProbe):
     async def ask(self, progress: Progress) -> None:
         """Send the request, follow redirects where asked to, and judge the last answer."""
         answer = await self._send(self._request, progress)
-        certificate = peer_certificate(answer.transport) if self._request.tls is not None else None
+        certificate = answer.certificate
         if self._follow:
             answer = await self._last(answer, progress)
         self._expected.check(answer.status, answer.body, truncated=answer.truncated)
@@ -184,7 +184,11 @@ async def _connect(request: _Request, addresses: tuple[str, ...], progress: Prog
 
         return await dial(make, address, request.port, progress, tls=request.tls)
 
-    return await first(addresses, connect, progress)
+    connection = await first(addresses, connect, progress)
+    if request.tls is not None and request.tls.min_days is not None:
+        # Now: a closed connection no longer tells.
+        connection.certificate = peer_certificate(connection.transport)
+    return connection
 
 
 def _host_and_port(url: URL) -> tuple[str, int]:

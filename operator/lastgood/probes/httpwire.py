@@ -50,6 +50,7 @@ class HttpConnection(asyncio.Protocol):
         "_size",
         "_waiter",
         "address",
+        "certificate",
         "location",
         "lost",
         "reusable",
@@ -63,6 +64,8 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self, request: bytes, progress: Progress, *, address: str = "", head_only: bool = False) -> None:
         self.address = address
+        self.certificate: bytes | None = None
+        """The server's certificate in DER, where somebody wants to know."""
         self.lost = False
         """Whether the connection has ended."""
         self._begin(request, progress, head_only=head_only)

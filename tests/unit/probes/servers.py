@@ -61,6 +61,7 @@ class Server:
 async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Run ``script`` on each connection; closes it afterwards."""
     state = Server(0)
+    state.idle.set()
     tasks: set[asyncio.Task[Any]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
