@@ -41,6 +41,9 @@ def up(name: str) -> int:
     story.chapter("Lastgood is installed with its Helm chart")
     chart = str(ROOT / "charts" / "lastgood")
     command = [*cluster.helm, "upgrade", "--install", "lastgood", chart, "--namespace", "lastgood-system"]
+    if cluster.build:
+        # The tag stays the same from build to build: say in the pods what it stands for, so that they follow.
+        command += ["--set-string", f"podAnnotations.build={cluster.build}"]
     done = subprocess.run(
         [*command, "--create-namespace", "--wait", "--timeout", "3m"], text=True, capture_output=True, check=False
     )

@@ -26,6 +26,8 @@ class Cluster:
 
     kubectl: tuple[str, ...]
     helm: tuple[str, ...]
+    build: str = ""
+    """What the operator's image holds; its tag stays the same from build to build."""
 
     def run(self, *args: str, check: bool = True, stdin: str | None = None) -> str:
         """Output of one kubectl call."""
@@ -76,18 +78,17 @@ def lab_cluster() -> Cluster:
     lab = Lab(name="demo")
     lab.up()
     with operator_context() as context:
-        lab.load_image(
-            images.build(
-                context / "Dockerfile",
-                context,
-                OPERATOR_IMAGE,
-                {PYTHON_BASE: ["python3", "python3-venv", "ca-certificates"]},
-            )
+        operator = images.build(
+            context / "Dockerfile",
+            context,
+            OPERATOR_IMAGE,
+            {PYTHON_BASE: ["python3", "python3-venv", "ca-certificates"]},
         )
+    lab.load_image(operator)
     shop = ROOT / "manifests" / "demo" / "image"
     lab.load_image(images.build(shop / "Dockerfile", shop, SHOP_IMAGE, {DEBIAN_BASE: SHOP_PACKAGES}))
     config = f"--kubeconfig={lab.kubeconfig}"
-    return Cluster((str(lab.bin("kubectl")), config), (str(lab.bin("helm")), config))
+    return Cluster((str(lab.bin("kubectl")), config), (str(lab.bin("helm")), config), build=operator.stem)
 
 
 def kind_cluster() -> Cluster:

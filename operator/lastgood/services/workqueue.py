@@ -38,10 +38,15 @@ class WorkQueue:
         when = loop.time() + max(0.0, delay)
         due, timer = self._timers.get(key, (0.0, None))
         if timer is not None:
-            if loop.time() < due <= when:
+            if due <= when:
                 return
             timer.cancel()
-        self._timers[key] = (when, loop.call_at(when, self.add, key))
+        self._timers[key] = (when, loop.call_at(when, self._fire, key))
+
+    def _fire(self, key: Key) -> None:
+        # Forgotten first: a loop may fire a little early, and a timer that has fired must not pass for a pending one.
+        self._timers.pop(key, None)
+        self.add(key)
 
     def forget(self, key: Key) -> None:
         """Drop timers of a key that is gone."""
