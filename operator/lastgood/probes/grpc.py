@@ -57,6 +57,8 @@ class GrpcProbe(TimedProbe):
         self._options = [
             ("grpc.default_authority", f"[{name}]:{spec.port}" if ":" in name else f"{name}:{spec.port}"),
             ("grpc.enable_http_proxy", 0),
+            # The client knows nothing of the TLS beyond the relay, and some servers compare.
+            ("grpc.http2_scheme", "http" if self._tls is None else "https"),
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", 4096),
             ("grpc.primary_user_agent", f"lastgood/{__version__}"),
