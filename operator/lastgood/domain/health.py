@@ -66,7 +66,8 @@ def observe(before: ProbeState, outcome: Outcome, now: float, thresholds: Thresh
     believed = _BELIEVED[verdict]
     needed = thresholds.successes if verdict is Verdict.PASS else thresholds.failures
     state, since, reason, detail = before.state, before.since, before.reason, before.detail
-    if believed is not state and run_length >= needed:
+    # A probe that cannot ask from its first run on is Unknown already: nobody would learn why.
+    if run_length >= needed and (believed is not state or not since):
         state, since, detail = believed, run_since, outcome.detail
         reason = "" if outcome.reason is ProbeReason.OK else str(outcome.reason)
     last_pass = now if verdict is Verdict.PASS else before.last_pass

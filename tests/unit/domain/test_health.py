@@ -1,6 +1,7 @@
 """From outcomes to a verdict: thresholds, runs, and Unknown as a thing of its own."""
 
 import pytest
+from tests.unit.domain.build import FAIL, OK, T0, UNKNOWN, breaching, failing, passing
 
 from lastgood.domain.health import (
     Health,
@@ -15,7 +16,6 @@ from lastgood.domain.health import (
 )
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
 from lastgood.domain.status import from_status, to_status
-from tests.unit.domain.build import FAIL, OK, T0, UNKNOWN, breaching, failing, passing
 
 _OUTCOMES = {"P": OK, "F": FAIL, "U": UNKNOWN}
 
@@ -48,7 +48,8 @@ def after(outcomes: str, thresholds: Thresholds, before: ProbeState | None = Non
         pytest.param("FFFUUU", 3, 1, State.UNKNOWN, T0 + 30, id="three are believed: nothing is known"),
         pytest.param("FUF", 3, 1, State.UNKNOWN, 0.0, id="an Unknown is not counted as a failure"),
         pytest.param("FFU", 3, 1, State.UNKNOWN, 0.0, id="an Unknown is no third failure"),
-        pytest.param("UUU", 3, 1, State.UNKNOWN, 0.0, id="Unknown from the start stays as it was"),
+        pytest.param("UU", 3, 1, State.UNKNOWN, 0.0, id="two Unknown from the start are too few to tell of"),
+        pytest.param("UUU", 3, 1, State.UNKNOWN, T0, id="three Unknown from the start are believed"),
         pytest.param("PUU", 3, 1, State.PASSING, T0, id="Unknown does not end a pass at once"),
         pytest.param("PUUU", 3, 1, State.UNKNOWN, T0 + 10, id="three in a row do"),
     ],
@@ -70,6 +71,11 @@ def test_reason_and_detail_are_those_of_the_flip_and_empty_for_a_pass() -> None:
         "expected 2xx, got 500",
     )
     assert (after("FFFP", Thresholds()).reason, after("FFFP", Thresholds()).detail) == ("", "")
+
+
+def test_a_probe_that_could_never_ask_says_why() -> None:
+    state = after("UUUU", Thresholds())
+    assert (state.since, state.reason, state.detail) == (T0, "DNSUnavailable", "no name server answered")
 
 
 def test_last_pass_is_kept_through_failures() -> None:
