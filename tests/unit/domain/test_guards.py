@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.unit.domain.build import T0, around, breaching, failing, good, mark, plan, seen
 
 from lastgood.domain import guards
 from lastgood.domain.guards import CHAIN, Case, Guard, first_objection
 from lastgood.domain.health import Health
 from lastgood.domain.model import Current
 from lastgood.domain.outcome import Verdict
-from tests.unit.domain.build import T0, around, breaching, failing, good, mark, plan, seen
 
 CLEAR = Case(plan=plan(), memory=breaching(), seen=seen(), around=around(), now=T0)
 """A breach of v2 that nothing speaks against."""

@@ -1,0 +1,181 @@
+"""When a revision counts as seen to be good, and where the target stands with respect to the ledger."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.domain.build import T0, failing, good, green, mark, passing, plan, seen
+
+from lastgood.domain.health import Health
+from lastgood.domain.ledger import MIN_PASSES, Soak, newest_other, soak, track, with_good
+from lastgood.domain.model import Current, Memory, TargetSeen
+
+
+def follow(memory: Memory, *steps: tuple[float, TargetSeen | None]) -> Memory:
+    for at, target in steps:
+        memory = track(memory, target, at)
+    return memory
+
+
+def test_a_first_look_takes_the_controllers_word_for_when_the_rollout_ended() -> None:
+    memory = track(Memory(), seen("v1", completed_at=T0 - 500), T0)
+    assert memory.current == Current("v1", T0, 1, "v1")
+    assert (memory.complete_since, memory.watched) == (T0 - 500, True)
+
+
+def test_a_time_of_the_controller_in_the_future_is_now() -> None:
+    assert track(Memory(), seen("v1", completed_at=T0 + 500), T0).complete_since == T0
+
+
+def test_pods_that_flap_begin_completeness_anew_though_the_controller_says_nothing_of_it() -> None:
+    """The Progressing condition keeps its old time when a pod goes and comes back."""
+    old = T0 - 5000
+    memory = follow(
+        Memory(),
+        (T0, seen("v1", completed_at=old)),
+        (T0 + 10, seen("v1", completed_at=old, complete=False)),
+        (T0 + 20, seen("v1", completed_at=old)),
+    )
+    assert memory.complete_since == T0 + 20
+
+
+def test_a_look_that_changes_nothing_changes_nothing() -> None:
+    once = track(Memory(), seen("v1"), T0)
+    assert track(once, seen("v1"), T0 + 99) == once
+
+
+def test_a_new_revision_is_not_complete_since_the_old_one_was() -> None:
+    memory = follow(Memory(), (T0, seen("v1")), (T0 + 60, seen("v2")))
+    assert (memory.current, memory.complete_since) == (Current("v2", T0 + 60, 2, "v2"), T0 + 60)
+
+
+def test_a_target_that_went_is_not_complete_and_its_revision_is_remembered() -> None:
+    memory = follow(Memory(), (T0, seen("v1")), (T0 + 60, None))
+    assert (memory.current, memory.complete_since) == (Current("v1", T0, 1, "v1"), None)
+
+
+def test_a_new_number_of_the_same_revision_is_no_new_revision() -> None:
+    memory = follow(Memory(), (T0, seen("v1")), (T0 + 60, seen("v1", revision=3)))
+    assert memory.current == Current("v1", T0, 3, "v1")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "steps", "left"),
+    [
+        pytest.param((), ("v1", "v2"), None, id="nothing good to leave"),
+        pytest.param(("v1",), ("v1",), None, id="on the good one"),
+        pytest.param(("v1",), ("v1", "v2"), T0 + 10, id="left it"),
+        pytest.param(("v1",), ("v1", "v2", "v3"), T0 + 10, id="left it for two bad ones: the first leaving counts"),
+        pytest.param(("v1",), ("v1", "v2", "v1"), None, id="came back"),
+        pytest.param(("v1",), ("v1", "v2", "v1", "v2"), T0 + 30, id="left it again: the second leaving counts"),
+        pytest.param(("v2", "v1"), ("v2", "v1"), None, id="back to an older good one is no leaving"),
+        pytest.param(("v2", "v1"), ("v2", "v1", "v3"), T0 + 20, id="from an older good one"),
+    ],
+)
+def test_left_good_at(ledger: tuple[str, ...], steps: tuple[str, ...], left: float | None) -> None:
+    memory = Memory(ledger=tuple(good(key) for key in ledger))
+    memory = follow(memory, *((T0 + 10 * n, seen(key)) for n, key in enumerate(steps)))
+    assert memory.left_good_at == left
+
+
+_ROLLOUT = "the rollout to complete"
+_GREEN = "every probe to be green"
+_TIME = "the soak time to pass"
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        pytest.param(Memory(), Soak(False, None, _ROLLOUT), id="nothing seen"),
+        pytest.param(green(complete_since=None), Soak(False, None, _ROLLOUT), id="rollout under way"),
+        pytest.param(green(health=Health("False", T0)), Soak(False, None, _GREEN), id="failing"),
+        pytest.param(green(health=Health("Unknown", T0)), Soak(False, None, _GREEN), id="unknown is not green"),
+        pytest.param(green(probes={"http": failing(T0)}), Soak(False, None, _GREEN), id="a probe fails"),
+        pytest.param(green(T0 - 600), Soak(True, T0, _TIME), id="soaked to the second"),
+        pytest.param(green(T0 - 599), Soak(False, T0 + 1, _TIME), id="a second short"),
+        pytest.param(green(T0 - 900, complete_since=T0 - 10), Soak(False, T0 + 590, _TIME), id="complete last"),
+        pytest.param(green(T0 - 900, health=Health("True", T0 - 10)), Soak(False, T0 + 590, _TIME), id="green last"),
+        pytest.param(
+            green(T0 - 900, current=Current("v1", T0 - 10)), Soak(False, T0 + 590, _TIME), id="the revision came last"
+        ),
+        pytest.param(
+            green(probes={"http": passing(T0 - 600, runs=MIN_PASSES - 1)}),
+            Soak(False, T0, "2 passes in a row of every probe"),
+            id="one pass of this process is too few",
+        ),
+        pytest.param(
+            green(probes={"a": passing(T0 - 600), "b": passing(T0 - 600, runs=1)}),
+            Soak(False, T0, "2 passes in a row of every probe"),
+            id="of every probe",
+        ),
+    ],
+)
+def test_soak(memory: Memory, expected: Soak) -> None:
+    assert soak(plan(soak=600), memory, T0) == expected
+
+
+def test_a_soak_of_no_length_still_wants_two_passes() -> None:
+    memory = green(T0, probes={"http": passing(T0, runs=1)})
+    assert not soak(plan(soak=0), memory, T0 + 1).done
+    assert soak(plan(soak=0), replace(memory, probes={"http": passing(T0, runs=2)}), T0 + 1).done
+
+
+def test_good_then_two_bad_ones_leads_back_to_the_good_one() -> None:
+    memory = Memory(ledger=(good("v1"),))
+    memory = follow(memory, (T0, seen("v1")), (T0 + 10, seen("v2")), (T0 + 20, seen("v3")))
+    target = newest_other(memory, "v3")
+    assert target is not None
+    assert target.key == "v1"
+
+
+@pytest.mark.parametrize(
+    ("ledger", "running", "expected"),
+    [
+        pytest.param((), "v1", None, id="empty"),
+        pytest.param(("v1",), "v1", None, id="only the running one"),
+        pytest.param(("v2", "v1"), "v2", "v1", id="the one before"),
+        pytest.param(("v2", "v1"), "v1", "v2", id="the newest, though the running one is older"),
+        pytest.param(("v2", "v1"), "v3", "v2", id="the newest"),
+    ],
+)
+def test_newest_other(ledger: tuple[str, ...], running: str, expected: str | None) -> None:
+    found = newest_other(Memory(ledger=tuple(good(key) for key in ledger)), running)
+    assert (found.key if found else None) == expected
+
+
+def test_with_good_puts_the_newest_first_and_drops_what_falls_out() -> None:
+    memory = Memory(ledger=(good("v2"), good("v1")), left_good_at=T0)
+    after, dropped = with_good(memory, good("v3"), 2)
+    assert [g.key for g in after.ledger] == ["v3", "v2"]
+    assert dropped == (good("v1"),)
+    assert after.left_good_at is None
+
+
+def test_with_good_drops_all_that_a_smaller_keep_leaves_out() -> None:
+    memory = Memory(ledger=tuple(good(f"v{n}") for n in (4, 3, 2, 1)))
+    after, dropped = with_good(memory, good("v5"), 2)
+    assert [g.key for g in after.ledger] == ["v5", "v4"]
+    assert [g.key for g in dropped] == ["v3", "v2", "v1"]
+
+
+def test_with_good_of_a_revision_that_came_back_moves_it_to_the_front_once() -> None:
+    memory = Memory(ledger=(good("v2"), good("v1")))
+    after, dropped = with_good(memory, good("v1", good_since=T0), 5)
+    assert [(g.key, g.good_since) for g in after.ledger] == [("v1", T0), ("v2", good("v2").good_since)]
+    assert dropped == ()
+
+
+def test_with_good_hands_back_the_snapshot_that_a_newer_one_replaces() -> None:
+    old = good("v1")
+    after, dropped = with_good(Memory(ledger=(old,)), good("v1", snapshot="s-new"), 5)
+    assert [g.snapshot for g in after.ledger] == ["s-new"]
+    assert dropped == (old,)
+
+
+def test_what_soaked_is_no_longer_held_to_be_bad() -> None:
+    memory = Memory(marks=(mark("a", "v2"), mark("b", "v3")))
+    assert [m.name for m in with_good(memory, good("v2"), 5)[0].marks] == ["b"]
+
+
+def test_a_good_revision_is_called_by_its_version_or_else_its_number() -> None:
+    assert (good("v1").label, good("v1", version="").label) == ("v1", "revision 1")
+    assert (Current("k", T0, 4).label, Current("k", T0, 4, "v4").label) == ("revision 4", "v4")
