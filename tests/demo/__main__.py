@@ -32,6 +32,15 @@ def good(shop: dict[str, Any], name: str) -> bool:
     return bool(revisions[0].get("key")) and revisions[0]["key"] == (status.get("current") or {}).get("key")
 
 
+def clear_pending(cluster: Cluster) -> None:
+    """A demo that was killed leaves Helm in the middle of an upgrade, which it then refuses to begin again."""
+    asked = [*cluster.helm, "status", "lastgood", "--namespace", "lastgood-system", "-o", "json"]
+    done = subprocess.run(asked, text=True, capture_output=True, check=False)
+    if done.returncode == 0 and json.loads(done.stdout)["info"]["status"].startswith("pending"):
+        gone = [*cluster.helm, "uninstall", "lastgood", "--namespace", "lastgood-system", "--wait"]
+        subprocess.run(gone, check=True, stdout=subprocess.DEVNULL)
+
+
 def up(name: str) -> int:
     """Run the demo; 0 only when the good pods serve again."""
     print("Preparing a cluster and two images. The first time takes some minutes, later ones seconds.", flush=True)
@@ -39,6 +48,7 @@ def up(name: str) -> int:
     story = Story(cluster)
 
     story.chapter("Lastgood is installed with its Helm chart")
+    clear_pending(cluster)
     chart = str(ROOT / "charts" / "lastgood")
     command = [*cluster.helm, "upgrade", "--install", "lastgood", chart, "--namespace", "lastgood-system"]
     if cluster.build:

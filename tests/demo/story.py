@@ -65,7 +65,8 @@ class Story:
             status = item.get("status") or {}
             if kind == "Deployment":
                 wanted = item["spec"].get("replicas", 1)
-                ready = f"{status.get('updatedReplicas', 0)} updated, {status.get('availableReplicas', 0)} of {wanted} available"
+                updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+                ready = f"{updated} updated, {available} of {wanted} available"
                 version = item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"]
                 self._say(key, f"deployment {name} {version}: {ready}", "plain")
             elif kind == "MonitoredService":

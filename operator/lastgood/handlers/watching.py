@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
@@ -71,6 +72,8 @@ async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event
         registry=registry(context),
         settings=settings(),
         standalone=True,
+        # Kopf would ask for the user's name, and a pod's user has none; with standalone=True nobody reads it.
+        identity=Identity("lastgood"),
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         stop_flag=stop,
