@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.aio import client, config
-
-from lastgood.kube.cluster import KubeCluster
 from tests.bench.driver import Target, quantile, scrape, total
 from tests.lab import Lab
+
+from lastgood.kube.cluster import KubeCluster
 
 COUNT, HANGING, REACTING = 10_000, 1_000, 50
 NAMESPACE = "bench"
@@ -77,7 +77,7 @@ async def _fill(lab: Lab, urls: dict[str, str]) -> None:
 
 async def _complete(cluster: KubeCluster, name: str, generation: int) -> None:
     """What a Deployment controller and a kubelet would write; there is neither here."""
-    status = {k: 1 for k in ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")}
+    status = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), 1)
     await cluster.merge_status("deployments", NAMESPACE, name, {**status, "observedGeneration": generation})
 
 
