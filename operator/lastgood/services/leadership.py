@@ -78,7 +78,7 @@ class Leadership:
             if holder in {"", self._identity} or expired:
                 gap = self._gap(holder, renewed)
                 transitions = int(spec.get("leaseTransitions") or 0) + (holder != self._identity)
-                await self._store.write(
+                written = await self._store.write(
                     {
                         "metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]} if lease else {},
                         "spec": {
@@ -92,6 +92,8 @@ class Leadership:
                         },
                     }
                 )
+                # Ours is what was seen last, even when the very next look finds no API server.
+                self._seen, self._seen_at = (self._identity, written["spec"]["renewTime"]), started
                 # Counted from before the request: the others may have seen the renewal at once.
                 self._deadline = started + LEASE_SECONDS - MARGIN_SECONDS
                 if not self._leading:
