@@ -44,7 +44,7 @@ class Intake:
             return
         try:
             plan = plan_of(MonitoredServiceSpec.model_validate(body["spec"]))
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, KeyError) as error:
             # The schema refuses what the models do not take; this is an object from before the schema, or newer.
             _log.error("spec not understood", namespace=key[0], service=key[1], error=type(error).__name__)
             return
