@@ -61,7 +61,7 @@ _DEFAULTS = {
     "options": "",
     "passfile": _NOWHERE,
     "password": "",
-    "require_auth": "",
+    "require_auth": "!sspi",  # any: an empty list would be none, and SSPI is of another system
     "requirepeer": "",
     "ssl_max_protocol_version": "",
     "ssl_min_protocol_version": "TLSv1.2",

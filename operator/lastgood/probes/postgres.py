@@ -21,7 +21,9 @@ from lastgood.probes.values import Values, secret_text
 _ROWS = 1_000
 """Rows after which a query counts as answered. They are dropped as they come."""
 
-_GOOD = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE})
+_GOOD = frozenset(
+    {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK}
+)
 
 _PHRASES = (
     # libpq gives no SQLSTATE for a connection that was not made, only a text: the server's, or its own. A server
