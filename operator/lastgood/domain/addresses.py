@@ -14,8 +14,9 @@ Address = IPv4Address | IPv6Address
 
 _LINK_LOCAL = (ip_network("169.254.0.0/16"), ip_network("fe80::/10"), ip_network("fd00:ec2::254/128"))
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_NEVER = (ip_network("0.0.0.0/8"), ip_network("::/128"), ip_network("224.0.0.0/4"), ip_network("ff00::/8"))
-_NAT64 = ip_network("64:ff9b::/96")
+_NEVER = tuple(ip_network(n) for n in ("0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32"))
+_LAST_32_BITS = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+"""NAT64, and the old IPv4-compatible form: the IPv4 address stands at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ class AddressPolicy:
         """
         ip: Address = ip_address(address.partition("%")[0])
         if isinstance(ip, IPv6Address):
-            # A mapped, 6to4 or NAT64 address ends at the IPv4 host inside it.
-            embedded = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
+            # Such an address ends at the IPv4 host inside it; :: and ::1 are themselves.
+            at_end = int(ip) > 1 and any(ip in network for network in _LAST_32_BITS)
+            embedded = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if at_end else None)
             if embedded is not None and self.refuses(str(embedded)):
                 return True
         return any(ip.version == network.version and ip in network for network in self.denied)

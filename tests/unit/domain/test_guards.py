@@ -70,8 +70,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.no_good_revision,
         with_memory(ledger=()),
         "NoGoodRevision",
-        "no revision of this service has been seen to be good yet: one must be complete and green for 10m "
-        "(spec.stability.soak)",
+        (
+            "no revision of this service has been seen to be good yet: one must be complete and green for 10m "
+            "(spec.stability.soak)"
+        ),
         None,
     ),
     (
@@ -79,8 +81,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.already_good,
         with_memory(ledger=(good("v2"), good("v1"))),
         "AlreadyOnLastGood",
-        "the running revision was seen to be good, so the cause is not the release: look at dependencies, data "
-        "and the platform; to go back all the same, create a Rollback with to.revision or to.version",
+        (
+            "the running revision was seen to be good, so the cause is not the release: look at dependencies, data "
+            "and the platform; to go back all the same, create a Rollback with to.revision or to.version"
+        ),
         None,
     ),
     (
@@ -96,8 +100,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.breach_older_than_release,
         with_memory(left_good_at=T0 - 299),
         "BreachOlderThanRelease",
-        "health was failing since 07:55:00Z, before the release at 07:55:01Z: the cause is older; this lifts once "
-        "the service has been healthy",
+        (
+            "health was failing since 07:55:00Z, before the release at 07:55:01Z: the cause is older; this lifts once "
+            "the service has been healthy"
+        ),
         None,
     ),
     (
@@ -169,8 +175,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.gitops_managed,
         with_seen(gitops="Argo CD"),
         "GitOpsManaged",
-        "Argo CD manages this Deployment and would undo a rollback: revert the release in its repository, or set "
-        "spec.rollback.gitOps to Override",
+        (
+            "Argo CD manages this Deployment and would undo a rollback: revert the release in its repository, or set "
+            "spec.rollback.gitOps to Override"
+        ),
         None,
     ),
     (
@@ -186,8 +194,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.quarantined,
         with_memory(marks=(mark(),)),
         "Quarantined",
-        "this revision was rolled back before (Rollback rb) and came back: Lastgood does not fight; release another "
-        "revision, or create a Rollback by hand",
+        (
+            "this revision was rolled back before (Rollback rb) and came back: Lastgood does not fight; release "
+            "another revision, or create a Rollback by hand"
+        ),
         None,
     ),
     (
@@ -219,7 +229,10 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         guards.quarantined,
         with_memory(marks=(mark(outcome="Deleted"),)),
         "RollbackDeleted",
-        "Rollback rb of this revision was deleted before it ended, which is taken for a no: create one by hand to go back",
+        (
+            "Rollback rb of this revision was deleted before it ended, which is taken for a no: "
+            "create one by hand to go back"
+        ),
         None,
     ),
     (
