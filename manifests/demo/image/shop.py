@@ -92,7 +92,7 @@ def postgres() -> None:
         pathlib.Path(data, "postgresql.auto.conf").write_text(
             "listen_addresses = '*'\nunix_socket_directories = '/tmp'\n"
         )
-    os.execv(f"{home}/postgres", ["postgres", "-D", data])
+    os.execv(f"{home}/postgres", [f"{home}/postgres", "-D", data])
 
 
 def main() -> None:
