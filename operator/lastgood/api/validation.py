@@ -61,11 +61,14 @@ def validate(manifest: Any) -> list[str]:
 
 
 def apply_defaults(value: Any, schema: Schema) -> None:
-    """Fill in defaults in place, as the API server does before it validates."""
+    """Take out nulls and fill in defaults in place, as the API server does before it validates."""
     if isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
-            if value.get(name) is None and "default" in child:
-                value[name] = copy.deepcopy(child["default"])
+            if value.get(name) is None:
+                # A null is absence: the server takes it out, or puts the default there, before anything looks.
+                value.pop(name, None)
+                if "default" in child:
+                    value[name] = copy.deepcopy(child["default"])
             if name in value:
                 apply_defaults(value[name], child)
     elif isinstance(value, list):
