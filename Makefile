@@ -23,12 +23,14 @@ down: env ## stop and remove all that demo and the labs made
 	@$(lab) down --all
 
 generate: env ## CRDs, the chart's copy and the API reference, from the models
-	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds
+	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds --into manifests/install
 	@$(py) hack/reference.py docs/api.md
+	@sh hack/manifests.sh > manifests/install/lastgood.yaml
 
 generated: env
-	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds --check
+	@$(py) -m lastgood.cli.main crds --into crds --into charts/lastgood/files/crds --into manifests/install --check
 	@$(py) hack/reference.py docs/api.md --check
+	@sh hack/manifests.sh | diff -q - manifests/install/lastgood.yaml >/dev/null || { echo "manifests/install/lastgood.yaml is not what the chart says: run \`make generate\`" >&2; exit 1; }
 
 lint: env
 	@$(py) -m ruff check operator tests hack
