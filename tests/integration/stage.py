@@ -25,7 +25,9 @@ class Stage:
 
     def good(self, *names: str, version: str = "v1", within: float = 40) -> None:
         for name in names:
-            until(lambda n=name: self.status(n).get("lastGood") == version, within=within, says=f"{name} {version} good")
+            until(
+                lambda n=name: self.status(n).get("lastGood") == version, within=within, says=f"{name} {version} good"
+            )
 
     def become_good(self, *names: str, **spec: Any) -> None:
         for name in names:

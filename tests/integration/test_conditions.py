@@ -116,7 +116,9 @@ def breach_pending(stage: Stage, name: str) -> None:
     stage.become_good(name, rollback={"triggers": {"healthFailing": {"for": "1h"}}})
     stage.release_bad(name)
     stage.wait(name, "RollingBack", "BreachPending", status="False")
-    stage.cluster.patch("MonitoredService", name, {"spec": {"rollback": {"triggers": {"healthFailing": {"for": "1s"}}}}})
+    stage.cluster.patch(
+        "MonitoredService", name, {"spec": {"rollback": {"triggers": {"healthFailing": {"for": "1s"}}}}}
+    )
     stage.rolled_back(name)
 
 
@@ -198,7 +200,9 @@ def dependency_unknown(stage: Stage, name: str) -> None:
 
 def too_few_samples(stage: Stage, name: str) -> None:
     stage.become_good(name)
-    edit = stage.monitored(name, rollback={"triggers": {"healthFailing": {"for": "6s"}}}, probe={"successThreshold": 90})
+    edit = stage.monitored(
+        name, rollback={"triggers": {"healthFailing": {"for": "6s"}}}, probe={"successThreshold": 90}
+    )
     stage.cluster.patch("MonitoredService", name, {"spec": edit["spec"]})
     stage.release_bad(name)
     stage.wait(name, "Healthy", "ProbesFailing", status="False")
@@ -273,7 +277,10 @@ def rollback_failed(stage: Stage, name: str) -> None:
     """An admission policy refuses the template that was good."""
     stage.become_good(name)
     policy = f"{stage.cluster.namespace}-no-way-back"
-    where, version = "/apis/admissionregistration.k8s.io/v1", "object.spec.template.metadata.labels['app.kubernetes.io/version']"
+    where, version = (
+        "/apis/admissionregistration.k8s.io/v1",
+        "object.spec.template.metadata.labels['app.kubernetes.io/version']",
+    )
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
     here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.cluster.namespace}}}
     spec = {

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from lastgood.api.kinds import KINDS
-from lastgood.api.schema import structural
-from lastgood.api.validation import validate
 from tests.e2e.kube import Kube, until
 from tests.integration.cluster import Cluster, Refused
 from tests.integration.manifests import rollback, secret_ref, service
+
+from lastgood.api.kinds import KINDS
+from lastgood.api.schema import structural
+from lastgood.api.validation import validate
 
 pytestmark = pytest.mark.integration
 
@@ -197,9 +198,7 @@ def table() -> Iterator[Bad]:
     yield Bad("redis nowhere", {"spec.probes.4.redis": {}}, one_server)
     yield Bad("redis twice", {"spec.probes.4.redis.url": secret_ref()}, one_server)
     for text in ("redis", "redis:", "redis://redis:6379", "me@redis:6379"):
-        yield Bad(
-            f"redis {text!r}", {"spec.probes.4.redis.address": text}, 'write host and port, such as "redis:6379"'
-        )
+        yield Bad(f"redis {text!r}", {"spec.probes.4.redis.address": text}, 'write host and port, such as "redis:6379"')
 
     yield from structural_cases()
     yield from rollback_cases()
@@ -443,7 +442,9 @@ def test_spec_and_status_are_written_apart(cluster: Cluster) -> None:
 
 def test_crds_are_healthy(cluster: Cluster) -> None:
     for kind in KINDS:
-        crd = cluster.request("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind.plural}.lastgood.dev")
+        crd = cluster.request(
+            "GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind.plural}.lastgood.dev"
+        )
         words = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
         assert words["Established"] == words["NamesAccepted"] == "True"
         assert words.get("NonStructuralSchema", "False") == "False"

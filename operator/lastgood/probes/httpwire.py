@@ -74,7 +74,7 @@ class HttpConnection(asyncio.Protocol):
         self._request = request
         self._progress = progress
         self._head_only = head_only
-        self._parser = HttpResponseParser(self)
+        self._parser: Any = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._chunks: list[bytes] = []
         self._size = 0
@@ -97,6 +97,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             await self._waiter
         finally:
+            # The parser holds its protocol: left as a cycle, each probe would be work for the garbage collector.
+            self._parser = None
             if not self._done:
                 self._done = True
                 self.transport.abort()

@@ -5,6 +5,7 @@ Path and document both come from people that the operator need not trust, and on
 backtracking ``re``. So every step counts against a budget, and patterns are RE2's.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -121,6 +122,15 @@ class _Environment(JSONPathEnvironment):
 _environment = _Environment(strict=True)
 
 
+def _refuse(constant: str) -> Any:
+    # Python reads NaN and Infinity, which are no JSON.
+    raise ValueError(constant)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+"""Made once: json.loads makes one for each call that says how."""
+
+
 class Document:
     """A parsed JSON document and the budget of the queries on it."""
 
@@ -128,7 +138,7 @@ class Document:
 
     def __init__(self, body: bytes) -> None:
         """Parse. Raises ValueError or RecursionError when it is no JSON."""
-        self._root = json.loads(body, parse_constant=_refuse)
+        self._root = _decoder.decode(body.removeprefix(codecs.BOM_UTF8).decode())
         _meter.left = _BUDGET
 
     def select(self, query: Query) -> list[Any]:
@@ -184,8 +194,3 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _refuse(constant: str) -> Any:
-    # Python reads NaN and Infinity, which are no JSON.
-    raise ValueError(constant)
