@@ -20,6 +20,9 @@ TICK = 0.05
 HOST_CAP = 32
 """Probes in flight to one host; the others wait their turn."""
 
+FIRST_WITHIN = 0.5
+"""Seconds over which the first probes of a few services are spread."""
+
 STARTS_PER_SECOND = 333
 """First probes are spread at least this thin, so that a restart with 10,000 services is no burst."""
 
@@ -55,6 +58,7 @@ class Fleet:
         self._heap: list[tuple[float, int, Slot]] = []
         self._slots: dict[Key, list[Slot]] = {}
         self._count = 0
+        self._next_first = 0.0
         self._order = 0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,9 +76,10 @@ class Fleet:
         self._count += len(fresh)
         now = asyncio.get_running_loop().time()
         for slot in fresh:
-            spread = min(slot.interval, max(0.5, self._count / STARTS_PER_SECOND))
+            # One after the other at the rate that was asked for; a few at a time are spread by their names.
+            self._next_first = max(self._next_first, now) + 1 / STARTS_PER_SECOND
             place = zlib.crc32(f"{key[0]}/{key[1]}/{slot.name}".encode()) / 2**32
-            slot.due = now + place * spread
+            slot.due = now + min(slot.interval, max(place * FIRST_WITHIN, self._next_first - now))
             self._push(slot)
 
     def remove(self, key: Key) -> None:
@@ -125,8 +130,10 @@ class Fleet:
                     except TimeoutError:
                         pass
         finally:
-            for task in list(self._tasks):
+            running = list(self._tasks)
+            for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def _start(self, slot: Slot) -> None:
         if slot.in_flight or slot.gone:
