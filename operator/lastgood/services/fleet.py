@@ -130,6 +130,8 @@ class Fleet:
                     except TimeoutError:
                         pass
         finally:
+            # Those that end make room for those that wait, which must not start now.
+            self._queues.clear()
             running = list(self._tasks)
             for task in running:
                 task.cancel()
