@@ -16,8 +16,8 @@ from tests.lab import Lab
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """The lab, CRDs applied; one that was up before is left up."""
-    lab = Lab(name="integration", mode="control-plane", controllers=True)
+    """The lab, CRDs applied; one that was up before is left up. Runs beside each other need names of their own."""
+    lab = Lab(name=os.environ.get("LASTGOOD_INTEGRATION_LAB", "integration"), mode="control-plane", controllers=True)
     was_up = bool(lab.status()) and all(state in {"running", "ready"} for state in lab.status().values())
     lab.up()
     Kube(str(lab.bin("kubectl")), lab.kubeconfig, "default").run(
