@@ -66,11 +66,12 @@ def _validate(names: Sequence[str]) -> int:
         try:
             text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
             documents = [d for d in yaml.safe_load_all(text) if d is not None]
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            sys.stderr.write(f"{name}: cannot be read: {' '.join(str(error).split())}\n")
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+            what = "nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+            sys.stderr.write(f"{name}: cannot be read: {what}\n")
             failed += 1
             continue
-        flat = [i for d in documents for i in (d.get("items", []) if _is_list(d) else [d])]
+        flat = [i for d in documents for i in ((d.get("items") or []) if _is_list(d) else [d])]
         for document in flat:
             if isinstance(document, dict) and not str(document.get("apiVersion", "")).startswith(GROUP):
                 continue
