@@ -165,6 +165,7 @@ async def measure(port: int, options: argparse.Namespace) -> dict[str, dict[str,
             figures[kind].append((ticked, full, rate))
     await probes.aclose()
     names = ("ticks_cpu_us", "saturated_cpu_us", "saturated_per_second")
+    # The rate is what this machine gave meanwhile; a core of its own gives a second over saturated_cpu_us.
     return {
         kind: dict(zip(names, (round(statistics.median(column), 1) for column in zip(*rows, strict=True)), strict=True))
         for kind, rows in figures.items()
