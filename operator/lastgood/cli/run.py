@@ -82,15 +82,19 @@ async def _main(options: Options) -> int:
     context = await make(options)
     heart, stop = Heart(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+
+    def heed_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    def began() -> None:
+        heart.watching = True
+        # Kopf sets signal handlers of its own at its start, which would hide ours: set them again once it runs.
+        loop.call_later(0.2, heed_signals)
+
+    heed_signals()
     web = await serve(context, heart)
-    watching = asyncio.create_task(watch(context, options.namespaces, stop), name="watch")
-    # Signal handlers of kopf's, set at its start, would hide ours: set them again once it runs.
-    await asyncio.sleep(0.2)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    heart.watching = True
+    watching = asyncio.create_task(watch(context, options.namespaces, stop, began), name="watch")
     tasks = [
         watching,
         asyncio.create_task(_beat(heart), name="beat"),
@@ -102,7 +106,9 @@ async def _main(options: Options) -> int:
     stopped = asyncio.create_task(stop.wait(), name="stop")
     _log.info("started", namespaces=options.namespaces or "all", listen=options.listen)
     done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    failed = [t for t in done if t is not stopped and not stop.is_set()]
+    # Kopf may take the signal before we do, and then ends the watch in good order.
+    orderly = watching.done() and not watching.cancelled() and watching.exception() is None
+    failed = [] if stop.is_set() or orderly else [t for t in done if t is not stopped]
     for task in failed:
         error = None if task.cancelled() else task.exception()
         _log.error("a part of the operator ended", part=task.get_name(), error=repr(error))

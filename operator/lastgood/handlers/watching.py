@@ -1,7 +1,7 @@
 """What is watched. ``on.event`` only: no annotation, no finalizer, no write is made by watching."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
@@ -9,6 +9,7 @@ from kopf._core.engines.peering import Identity
 
 from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
+from lastgood.domain.ports import ClusterError
 
 
 def registry(context: Context) -> kopf.OperatorRegistry:
@@ -66,8 +67,27 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event) -> None:
-    """Watch until ``stop`` is set."""
+async def served(context: Context) -> bool:
+    """Whether the API server answers and serves our kinds."""
+    try:
+        for kind in ("monitoredservices", "rollbacks"):
+            for namespace in context.options.namespaces[:1] or ("",):
+                await context.cluster.probe_kind(kind, namespace)
+    except ClusterError:
+        return False
+    return True
+
+
+async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event, began: Callable[[], None]) -> None:
+    """Watch until ``stop`` is set.
+
+    Kopf looks once for what there is to watch. So wait for the CRDs first, and for the API server.
+    """
+    while not stop.is_set() and not await served(context):  # noqa: ASYNC110 - the API server tells nobody that it is back
+        await asyncio.sleep(1)
+    if stop.is_set():
+        return
+    began()
     await kopf.operator(
         registry=registry(context),
         settings=settings(),

@@ -222,6 +222,10 @@ class KubeCluster:
         }
         await self._write("create", "POST", "events", _path("events", metadata["namespace"]), body=body)
 
+    async def probe_kind(self, kind: str, namespace: str) -> None:
+        """Raise ClusterError unless this kind is served to us."""
+        await self._request("GET", _path(kind, namespace), query=[("limit", "1")], timeout=5)
+
     async def alive(self) -> str:
         """See the port."""
         try:

@@ -76,7 +76,9 @@ class Intake:
                 if known and int(known["metadata"]["resourceVersion"]) > int(body["metadata"]["resourceVersion"]):
                     return
             self._table.rollbacks[place] = body
-        self._controller.queue.add((place[0], body["spec"]["service"]))
+        service = (body.get("spec") or {}).get("service")
+        if service:
+            self._controller.queue.add((place[0], service))
 
     def deployment(self, body: Object, *, deleted: bool) -> None:
         """A Deployment came, changed or went."""
