@@ -1,5 +1,7 @@
 """What can be shown is documented."""
 
+import argparse
+import inspect
 import re
 from pathlib import Path
 
@@ -51,7 +53,8 @@ def test_every_dependency_is_documented() -> None:
 
 
 def test_manifests_of_the_readme_and_examples_are_valid() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    blocks = [b for page in pages for b in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
     files = [p.read_text() for p in sorted((ROOT / "manifests").rglob("*.yaml"))]
     checked = 0
     for text in [*blocks, *files]:
@@ -60,3 +63,45 @@ def test_manifests_of_the_readme_and_examples_are_valid() -> None:
                 assert validate(document) == []
                 checked += 1
     assert checked >= 6
+
+
+def flags() -> list[str]:
+    from lastgood.cli.main import _parser
+
+    parsers = [_parser()]
+    found: set[str] = set()
+    while parsers:
+        for action in parsers.pop()._actions:
+            found |= {word for word in action.option_strings if word.startswith("--") and word != "--help"}
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+    assert len(found) > 10
+    return sorted(found)
+
+
+@pytest.mark.parametrize("flag", flags())
+def test_flag_is_documented(flag: str) -> None:
+    assert re.search(rf"`[^`]*{flag}\b", (ROOT / "docs/cli.md").read_text())
+
+
+def test_reasons_made_of_a_kind_are_documented() -> None:
+    suffixes = set(re.findall(r'Problem\(\s*f"\{kind\}(\w+)"', SOURCE))
+    assert suffixes
+    for suffix in suffixes:
+        for kind in ("Secret", "ConfigMap"):
+            assert f"`{kind}{suffix}`" in REASONS
+
+
+def test_guards_are_documented_in_the_order_in_which_they_are_asked() -> None:
+    from lastgood.domain.guards import CHAIN
+
+    table = REASONS.split("In the order in which they are asked:")[1].split("##")[0]
+    told = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    asked = [word for guard in CHAIN for word in re.findall(r'Objection\(\s*"(\w+)"', inspect.getsource(guard))]
+    assert told == asked
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
