@@ -42,9 +42,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
-{{- if .Values.rbac.secrets }}
+{{- if eq (toString .Values.rbac.secrets) "true" }}
+{{ include "lastgood.secretRules" . }}
+{{- end }}
+{{- end }}
+{{- define "lastgood.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-{{- end }}
 {{- end }}
