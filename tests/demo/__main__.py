@@ -2,27 +2,19 @@
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
-import time
 from typing import Any
 
-from tests.demo.cluster import ROOT, Cluster, make
-from tests.demo.story import Story
-from tests.lab import Lab
+from tests.demo.cluster import OPERATOR_IMAGE, ROOT, SHOP_IMAGE, Cluster, kind_kubeconfig, make
+from tests.demo.ending import backend_answer, show, verdict
+from tests.demo.story import Late, Story
+from tests.lab import Lab, LabError
 
-_SERVED = "import urllib.request as u; print(u.urlopen('http://backend:8000/health', timeout=3).read().decode())"
-
-
-def backend_answer(cluster: Cluster) -> dict[str, Any]:
-    """What the backend says through its Service, asked from a pod of the shop; empty when it does not answer 200."""
-    out = cluster.run("-n", "shop", "exec", "deployment/frontend", "--", "python3", "-c", _SERVED, check=False)
-    try:
-        answer: dict[str, Any] = json.loads(out)
-    except ValueError:
-        return {}
-    return answer
+_MARK = "app.kubernetes.io/part-of"
+_OURS = "lastgood-demo"
 
 
 def good(shop: dict[str, Any], name: str) -> bool:
@@ -32,104 +24,90 @@ def good(shop: dict[str, Any], name: str) -> bool:
     return bool(revisions[0].get("key")) and revisions[0]["key"] == (status.get("current") or {}).get("key")
 
 
-def clear_pending(cluster: Cluster) -> None:
-    """A demo that was killed leaves Helm in the middle of an upgrade, which it then refuses to begin again."""
-    asked = [*cluster.helm, "status", "lastgood", "--namespace", "lastgood-system", "-o", "json"]
-    done = subprocess.run(asked, text=True, capture_output=True, check=False)
+def healthy(shop: dict[str, Any], name: str) -> bool:
+    """Whether a service is healthy."""
+    conditions = shop.get(f"MonitoredService/{name}", {}).get("status", {}).get("conditions", [])
+    return any(c["type"] == "Healthy" and c["status"] == "True" for c in conditions)
+
+
+def ended(shop: dict[str, Any]) -> bool:
+    """Whether a Rollback came to its end."""
+    phases = (item.get("status", {}).get("phase") for key, item in shop.items() if key.startswith("Rollback/"))
+    return any(phase in {"Succeeded", "Failed"} for phase in phases)
+
+
+def refuse_others(cluster: Cluster) -> None:
+    """Touch no shop and no Lastgood in somebody's cluster that the demo did not make."""
+    if cluster.ours:
+        return
+    text = cluster.run("get", "namespace", "shop", "--ignore-not-found", "-o", "json")
+    if text and json.loads(text)["metadata"].get("labels", {}).get(_MARK) != _OURS:
+        msg = f"the namespace shop is there already and is not the demo's (no label {_MARK}={_OURS}): left alone"
+        raise SystemExit(msg)
+    done = cluster.release("get", "values", "lastgood", "-o", "json", check=False)
+    if done.returncode == 0 and (json.loads(done.stdout) or {}).get("podAnnotations", {}).get(_MARK) != _OURS:
+        msg = "Lastgood is installed there already, and not by the demo: left alone"
+        raise SystemExit(msg)
+
+
+def install(cluster: Cluster) -> None:
+    """Install or upgrade the chart, and wait for both replicas."""
+    # A demo that was killed leaves Helm in the middle of an upgrade, which it then refuses to begin again.
+    done = cluster.release("status", "lastgood", "-o", "json", check=False)
     if done.returncode == 0 and json.loads(done.stdout)["info"]["status"].startswith("pending"):
-        gone = [*cluster.helm, "uninstall", "lastgood", "--namespace", "lastgood-system", "--wait"]
-        subprocess.run(gone, check=True, stdout=subprocess.DEVNULL)
-
-
-def up(name: str) -> int:
-    """Run the demo; 0 only when the good pods serve again."""
-    print("Preparing a cluster and two images. The first time takes some minutes, later ones seconds.", flush=True)
-    cluster = make(name)
-    story = Story(cluster)
-
-    story.chapter("Lastgood is installed with its Helm chart")
-    clear_pending(cluster)
-    chart = str(ROOT / "charts" / "lastgood")
-    command = [*cluster.helm, "upgrade", "--install", "lastgood", chart, "--namespace", "lastgood-system"]
+        cluster.release("uninstall", "lastgood", "--wait")
+    repository, _, tag = cluster.image.rpartition(":")
+    marks = {_MARK.replace(".", r"\."): _OURS}
     if cluster.build:
         # The tag stays the same from build to build: say in the pods what it stands for, so that they follow.
-        command += ["--set-string", f"podAnnotations.build={cluster.build}"]
-    done = subprocess.run(
-        [*command, "--create-namespace", "--wait", "--timeout", "3m"], text=True, capture_output=True, check=False
-    )
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-        return 1
+        marks["build"] = cluster.build
+    chosen = [f"image.repository={repository}", f"image.tag={tag}"]
+    chosen += [f"podAnnotations.{name}={value}" for name, value in marks.items()]
+    sets = [word for value in chosen for word in ("--set-string", value)]
+    chart = str(ROOT / "charts" / "lastgood")
+    wait = ["--create-namespace", "--wait", "--timeout", "3m"]
+    cluster.release("upgrade", "--install", "lastgood", chart, *sets, *wait)
+
+
+def up(cluster: Cluster) -> int:
+    """Run the demo; 0 only when the good pods serve again."""
+    story = Story(cluster)
+    refuse_others(cluster)
+    story.chapter("Lastgood is installed with its Helm chart")
+    install(cluster)
     story.tell("two replicas are ready; one holds the Lease", "good")
 
     story.chapter("A shop goes live: backend v1.0.0, frontend, PostgreSQL, Redis")
     cluster.run("delete", "namespace", "shop", "--ignore-not-found", "--wait=true")
-    cluster.run("apply", "-f", str(ROOT / "manifests" / "demo" / "shop.yaml"))
-    cluster.run("apply", "-f", str(ROOT / "manifests" / "demo" / "services.yaml"))
+    cluster.apply("shop.yaml")
+    cluster.apply("services.yaml")
     names = ("backend", "frontend", "postgres", "redis")
     story.watch_until(lambda s: all(good(s, n) for n in names), within=240, what="every revision known to be good")
-    before = backend_answer(cluster)
+    answer = backend_answer(cluster)
     story.tell(
-        f"the backend answers: {before.get('status')}, {before.get('version')}, {before.get('banner')!r}", "good"
+        f"the backend answers: {answer.get('status')}, {answer.get('version')}, {answer.get('banner')!r}", "good"
     )
 
     story.chapter("A bad release goes out: backend v1.1.0, with a sidecar and new settings")
-    cluster.run("apply", "-f", str(ROOT / "manifests" / "demo" / "bad-release.yaml"))
-
-    def ended(shop: dict[str, Any]) -> bool:
-        return any(
-            item.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-            for key, item in shop.items()
-            if key.startswith("Rollback/")
-        )
-
+    cluster.apply("bad-release.yaml")
     story.watch_until(ended, within=240, what="a Rollback that ended")
-    healthy = story.watch_until(
-        lambda s: any(
-            c["type"] == "Healthy" and c["status"] == "True"
-            for c in s["MonitoredService/backend"]["status"]["conditions"]
-        ),
-        within=60,
-        what="the backend healthy again",
-    )
-    return show(cluster, story, healthy)
+    shop = story.watch_until(lambda s: healthy(s, "backend"), within=60, what="the backend healthy again")
 
-
-def show(cluster: Cluster, story: Story, shop: dict[str, Any]) -> int:
-    """The end: what a person would look at, and whether the good pods serve."""
-    story.chapter("kubectl get monitoredservices -n shop")
-    print(cluster.run("-n", "shop", "get", "monitoredservices"))
-    story.chapter("conditions of backend")
-    for condition in shop["MonitoredService/backend"]["status"]["conditions"]:
-        print(f"  {condition['type']:<20} {condition['status']:<6} {condition['reason']:<16} {condition['message']}")
-    story.chapter("Events of backend")
-    events = json.loads(cluster.run("-n", "shop", "get", "events.events.k8s.io", "-o", "json"))["items"]
-    for event in sorted(events, key=lambda e: e.get("eventTime") or ""):
-        if (
-            event["regarding"].get("kind") in {"MonitoredService", "Rollback"}
-            and "backend" in event["regarding"]["name"]
-        ):
-            print(f"  {event['eventTime'][11:19]}  {event['type']:<8} {event['reason']:<18} {event['note']}")
-    story.chapter("the Rollback and its five steps")
-    rollback = json.loads(cluster.run("-n", "shop", "get", "rollbacks", "-o", "json"))["items"][-1]
-    for step in rollback["status"]["steps"]:
-        print(f"  {(step.get('at') or '')[11:19]:<8}  {step['name']:<11} {step['state']:<8} {step.get('message', '')}")
-    answer: dict[str, Any] = {}
-    deadline = time.monotonic() + 20
-    while answer.get("version") != "v1.0.0" and time.monotonic() < deadline:
-        answer = backend_answer(cluster)
-    settings = json.loads(cluster.run("-n", "shop", "get", "configmap", "backend-settings", "-o", "json"))["data"]
-    containers = shop["Deployment/backend"]["spec"]["template"]["spec"]["containers"]
-    served = answer.get("status") == "ok" and answer.get("version") == "v1.0.0"
-    whole = settings == {"pricing": "v1", "banner": "Welcome"} and len(containers) == 1
-    story.chapter("The end")
-    story.tell(f"the backend answers: {answer.get('status')}, {answer.get('version')}", "good" if served else "bad")
-    story.tell(
-        "settings and containers are those of v1.0.0" if whole else "settings or containers differ",
-        "good" if whole else "bad",
-    )
+    show(cluster, story, shop)
+    true = verdict(cluster, story)
     story.tell(f"all in {story.seconds:.0f} s; `make down` removes everything", "say")
-    return 0 if served and whole and rollback["status"]["phase"] == "Succeeded" else 1
+    return 0 if true else 1
+
+
+def last_words(cluster: Cluster) -> None:
+    """What a person needs who wonders why the demo did not come to its end."""
+    for title, arguments in (
+        ("pods", ["-n", "shop", "get", "pods"]),
+        ("services", ["-n", "shop", "get", "monitoredservices,rollbacks", "-o", "wide"]),
+        ("the operator's pods", ["-n", "lastgood-system", "get", "pods"]),
+        ("the operator's log", ["-n", "lastgood-system", "logs", "-l", "app.kubernetes.io/name=lastgood", "--tail=20"]),
+    ):
+        print(f"\n-- {title}\n{cluster.run(*arguments, check=False)}", file=sys.stderr)
 
 
 def down(name: str) -> int:
@@ -138,11 +116,16 @@ def down(name: str) -> int:
         Lab(name="demo").down()
     elif name == "kind":
         if shutil.which("kind"):
-            subprocess.run(["kind", "delete", "cluster", "--name", "lastgood-demo"], check=True)
+            command = ["kind", "delete", "cluster", "--name", "lastgood-demo", "--kubeconfig", str(kind_kubeconfig())]
+            subprocess.run(command, check=True)
+            kind_kubeconfig().unlink(missing_ok=True)
     else:
         cluster = make(name)
+        refuse_others(cluster)
         cluster.run("delete", "namespace", "shop", "--ignore-not-found")
-        subprocess.run([*cluster.helm, "uninstall", "lastgood", "-n", "lastgood-system"], check=False)
+        cluster.release("uninstall", "lastgood", "--ignore-not-found", "--wait")
+        cluster.run("delete", "namespace", "lastgood-system", "--ignore-not-found")
+        print("The CRDs stay: there may be other MonitoredServices. To remove them: kubectl delete -f crds/")
     return 0
 
 
@@ -151,8 +134,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo")
     parser.add_argument("what", choices=["up", "down"])
     parser.add_argument("--cluster", default="lab", help="lab, kind, or context:NAME")
+    parser.add_argument(
+        "--image",
+        default=os.environ.get("IMAGE") or OPERATOR_IMAGE,
+        help="with context:NAME: the operator's image, pushed before (also IMAGE=…)",
+    )
+    parser.add_argument(
+        "--shop-image",
+        default=os.environ.get("SHOP_IMAGE") or SHOP_IMAGE,
+        help="with context:NAME: the shop's image, pushed before (also SHOP_IMAGE=…)",
+    )
     options = parser.parse_args()
-    return up(options.cluster) if options.what == "up" else down(options.cluster)
+    if ":" not in options.image.rpartition("/")[2]:
+        parser.error("--image: write it with a tag, such as registry.example/lastgood:0.1.0")
+    if options.what == "down":
+        return down(options.cluster)
+    print("Preparing a cluster and two images. The first time takes some minutes, later ones seconds.", flush=True)
+    try:
+        cluster = make(options.cluster, image=options.image, shop_image=options.shop_image)
+    except LabError as error:
+        raise SystemExit(str(error)) from None
+    try:
+        return up(cluster)
+    except Late as late:
+        print(f"\n{late}", file=sys.stderr)
+        last_words(cluster)
+        return 1
 
 
 if __name__ == "__main__":

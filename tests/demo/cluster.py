@@ -28,6 +28,10 @@ class Cluster:
     helm: tuple[str, ...]
     build: str = ""
     """What the operator's image holds; its tag stays the same from build to build."""
+    image: str = OPERATOR_IMAGE
+    shop_image: str = SHOP_IMAGE
+    ours: bool = True
+    """Whether the demo made the cluster: in anybody else's it touches only what it made."""
 
     def run(self, *args: str, check: bool = True, stdin: str | None = None) -> str:
         """Output of one kubectl call."""
@@ -36,6 +40,20 @@ class Cluster:
             msg = f"kubectl {' '.join(args)}: {done.stderr.strip()}"
             raise SystemExit(msg)
         return done.stdout
+
+    def apply(self, manifest: str) -> None:
+        """Apply a file of manifests/demo, with this cluster's image of the shop."""
+        text = (ROOT / "manifests" / "demo" / manifest).read_text().replace(SHOP_IMAGE, self.shop_image)
+        self.run("apply", "-f", "-", stdin=text)
+
+    def release(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One helm call on the demo's release."""
+        command = [*self.helm, *arguments, "--namespace", "lastgood-system"]
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
+        if check and done.returncode:
+            msg = f"helm {' '.join(arguments)}: {done.stderr.strip()}"
+            raise SystemExit(msg)
+        return done
 
 
 @contextmanager
@@ -97,7 +115,7 @@ def kind_cluster() -> Cluster:
         if not shutil.which(tool):
             msg = f"CLUSTER=kind needs {tool}: install it, or leave CLUSTER out for the lab"
             raise SystemExit(msg)
-    config = Path(tempfile.gettempdir()) / "lastgood-demo.kubeconfig"
+    config = kind_kubeconfig()
     known = subprocess.run(["kind", "get", "clusters"], text=True, capture_output=True, check=True).stdout.split()
     if "lastgood-demo" not in known:
         subprocess.run(
@@ -107,21 +125,33 @@ def kind_cluster() -> Cluster:
     for image, context in ((OPERATOR_IMAGE, ROOT), (SHOP_IMAGE, ROOT / "manifests" / "demo" / "image")):
         subprocess.run(["docker", "build", "--quiet", "--tag", image, str(context)], check=True)
         subprocess.run(["kind", "load", "docker-image", image, "--name", "lastgood-demo"], check=True)
-    return Cluster(("kubectl", f"--kubeconfig={config}"), ("helm", f"--kubeconfig={config}"))
+    named = ["docker", "image", "inspect", "--format", "{{.Id}}", OPERATOR_IMAGE]
+    build = subprocess.run(named, text=True, capture_output=True, check=True).stdout.strip()
+    return Cluster(("kubectl", f"--kubeconfig={config}"), ("helm", f"--kubeconfig={config}"), build=build)
 
 
-def context_cluster(context: str) -> Cluster:
+def context_cluster(context: str, image: str, shop_image: str) -> Cluster:
     """A context that the user named; its nodes must be able to get both images."""
-    return Cluster(("kubectl", f"--context={context}"), ("helm", f"--kube-context={context}"))
+    for tool in ("kubectl", "helm"):
+        if not shutil.which(tool):
+            msg = f"CLUSTER=context:{context} needs {tool}: install it, or leave CLUSTER out for the lab"
+            raise SystemExit(msg)
+    kubectl, helm = ("kubectl", f"--context={context}"), ("helm", f"--kube-context={context}")
+    return Cluster(kubectl, helm, image=image, shop_image=shop_image, ours=False)
 
 
-def make(name: str) -> Cluster:
+def make(name: str, *, image: str = OPERATOR_IMAGE, shop_image: str = SHOP_IMAGE) -> Cluster:
     """The cluster that CLUSTER names. Raises SystemExit with a sentence when there is no such kind."""
     if name == "lab":
         return lab_cluster()
     if name == "kind":
         return kind_cluster()
     if name.startswith("context:"):
-        return context_cluster(name.removeprefix("context:"))
+        return context_cluster(name.removeprefix("context:"), image, shop_image)
     msg = f"CLUSTER={name}: write lab, kind or context:NAME"
     raise SystemExit(msg)
+
+
+def kind_kubeconfig() -> Path:
+    """A kubeconfig beside the user's own."""
+    return Path(tempfile.gettempdir()) / "lastgood-demo.kubeconfig"

@@ -11,6 +11,10 @@ from tests.demo.cluster import Cluster
 _COLOURS = {"good": "32", "bad": "31", "act": "33", "say": "36", "plain": "0"}
 
 
+class Late(Exception):
+    """What was waited for did not come."""
+
+
 class Story:
     """Tells changes of the shop, with the seconds since the last chapter began."""
 
@@ -40,7 +44,7 @@ class Story:
         print(text, flush=True)
 
     def watch_until(self, done: Callable[[dict[str, Any]], bool], *, within: float, what: str) -> dict[str, Any]:
-        """Tell what changes until ``done`` holds for the shop. Raises SystemExit when it does not in time."""
+        """Tell what changes until ``done`` holds for the shop. Raises Late when it does not in time."""
         deadline = time.monotonic() + within
         while True:
             shop = self._look()
@@ -49,12 +53,12 @@ class Story:
                 return shop
             if time.monotonic() > deadline:
                 msg = f"not within {within:.0f} s: {what}"
-                raise SystemExit(msg)
+                raise Late(msg)
             time.sleep(0.5)
 
     def _look(self) -> dict[str, Any]:
         text = self._cluster.run(
-            "-n", "shop", "get", "monitoredservices,rollbacks,deployments", "-o", "json", check=False
+            "-n", "shop", "get", "monitoredservices,rollbacks,deployments,pods", "-o", "json", check=False
         )
         items = json.loads(text)["items"] if text else []
         return {f"{item['kind']}/{item['metadata']['name']}": item for item in items}
@@ -63,21 +67,40 @@ class Story:
         for key, item in sorted(shop.items()):
             kind, _, name = key.partition("/")
             status = item.get("status") or {}
-            if kind == "Deployment":
-                wanted = item["spec"].get("replicas", 1)
-                updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-                ready = f"{updated} updated, {available} of {wanted} available"
-                version = item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"]
-                self._say(key, f"deployment {name} {version}: {ready}", "plain")
-            elif kind == "MonitoredService":
-                for condition in status.get("conditions") or ():
-                    self._condition(key, name, condition)
-            else:
-                for step in status.get("steps") or ():
-                    if step["state"] not in {"Pending", "Skipped"}:
-                        tone = "bad" if step["state"] == "Failed" else "good" if step["state"] == "Done" else "act"
-                        text = f"rollback {step['name']:<10} {step['state'].lower():<7} {step.get('message', '')}"
-                        self._say(f"{key}/{step['name']}", text, tone)
+            match kind:
+                case "Deployment":
+                    wanted = item["spec"].get("replicas", 1)
+                    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+                    ready = f"{updated} updated, {available} of {wanted} available"
+                    self._say(key, f"deployment {name} {_version(item['spec']['template'])}: {ready}", "plain")
+                case "Pod":
+                    self._say(key, f"pod {name} {_version(item)}: {_pod(item)}", "plain")
+                case "MonitoredService":
+                    for probe in status.get("probes") or ():
+                        self._probe(key, name, probe)
+                    for condition in status.get("conditions") or ():
+                        self._condition(key, name, condition)
+                case "Rollback":
+                    for step in status.get("steps") or ():
+                        self._step(key, step)
+                case _:
+                    msg = f"nobody asked for a {kind}"
+                    raise AssertionError(msg)
+        for key in [key for key in self._known if key.startswith("Pod/") and key not in shop]:
+            del self._known[key]
+            self.tell(f"pod {key.removeprefix('Pod/')}: gone")
+
+    def _probe(self, key: str, service: str, probe: dict[str, Any]) -> None:
+        reason = f" ({probe['reason']})" if probe.get("reason") not in {None, "", "OK"} else ""
+        tone = {"Passing": "good", "Failing": "bad"}.get(probe["state"], "act")
+        text = f"{service}: probe {probe['name']} is {probe['state'].lower()}{reason}"
+        self._say(f"{key}/probe/{probe['name']}", text, tone)
+
+    def _step(self, key: str, step: dict[str, Any]) -> None:
+        if step["state"] not in {"Pending", "Skipped"}:
+            tone = {"Failed": "bad", "Done": "good"}.get(step["state"], "act")
+            text = f"rollback {step['name']:<10} {step['state'].lower():<7} {step.get('message', '')}"
+            self._say(f"{key}/{step['name']}", text, tone)
 
     def _condition(self, key: str, name: str, condition: dict[str, Any]) -> None:
         if condition["type"] == "Ready" and condition["status"] == "True":
@@ -95,3 +118,15 @@ class Story:
         if self._known.get(key) != text:
             self._known[key] = text
             self.tell(text, tone)
+
+
+def _version(labelled: dict[str, Any]) -> str:
+    return str(labelled["metadata"].get("labels", {}).get("app.kubernetes.io/version", ""))
+
+
+def _pod(pod: dict[str, Any]) -> str:
+    if "deletionTimestamp" in pod["metadata"]:
+        return "ending"
+    containers = (pod.get("status") or {}).get("containerStatuses") or []
+    ready = sum(container["ready"] for container in containers)
+    return f"{ready} of {len(pod['spec']['containers'])} containers ready"
