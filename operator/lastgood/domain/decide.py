@@ -126,9 +126,11 @@ def _judge_breach(
 
 def mark_started(memory: Memory, action: StartRollback, now: float) -> Memory:
     """The memory once the Rollback exists. Old marks go when no window can still want them."""
-    if any(mark.name == action.name for mark in memory.marks):
+    if any(mark.name == action.name and mark.bad_key == action.bad_key for mark in memory.marks):
         return memory
-    return replace(memory, marks=(Mark(action.name, action.bad_key, now), *memory.marks)[:20])
+    # A revision that was bad, then good, is bad again under the same name: the older mark gives way.
+    others = (mark for mark in memory.marks if mark.name != action.name)
+    return replace(memory, marks=(Mark(action.name, action.bad_key, now), *others)[:20])
 
 
 def mark_ended(memory: Memory, name: str, outcome: str, now: float) -> Memory:

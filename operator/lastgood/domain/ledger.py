@@ -60,12 +60,13 @@ def soak(plan: Plan, memory: Memory, now: float) -> Soak:
 def with_good(memory: Memory, good: Good, keep: int) -> tuple[Memory, tuple[Good, ...]]:
     """The memory with one more good revision, newest first, and the entries that fell out of it.
 
-    A revision that soaked is no longer held to be bad, whatever was rolled back before.
+    A revision that soaked is no longer held to be bad, whatever was rolled back before; that there was a
+    rollback still counts for the cooldown and the limit.
     """
     rest = tuple(g for g in memory.ledger if g.key != good.key)
     replaced = tuple(g for g in memory.ledger if g.key == good.key and g.snapshot != good.snapshot)
     ledger = (good, *rest)[:keep]
-    marks = tuple(m for m in memory.marks if m.bad_key != good.key)
+    marks = tuple(replace(m, bad_key="") if m.bad_key == good.key else m for m in memory.marks)
     dropped = (good, *rest)[keep:] + replaced
     return replace(memory, ledger=ledger, marks=marks, left_good_at=None), dropped
 

@@ -94,6 +94,7 @@ class Mark:
 
     name: str
     bad_key: str
+    """Key of the revision that it went away from; empty once that one was seen to be good after all."""
     at: float
     ended: float | None = None
     outcome: str = ""

@@ -325,6 +325,15 @@ def test_a_start_is_marked_once() -> None:
     assert mark_started(memory, START, T0 + 9) == memory
 
 
+def test_a_revision_that_was_good_in_between_is_marked_anew_under_the_same_name() -> None:
+    memory = breaching(marks=(mark("shop-v2", bad_key=""), mark("other", "v9")))
+    after = mark_started(memory, START, T0)
+    assert [(m.name, m.bad_key, m.outcome) for m in after.marks] == [
+        ("shop-v2", "v2", ""),
+        ("other", "v9", "Succeeded"),
+    ]
+
+
 def test_old_marks_go_and_the_newest_stay() -> None:
     memory = Memory(marks=tuple(mark(f"r{n}") for n in range(20)))
     after = mark_started(memory, START, T0)
