@@ -94,7 +94,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
         ),
         pytest.param(
             spec(dependsOn=[{"name": "db"}, {"name": "db"}]),
-            ['spec.dependsOn[1]: Duplicate value: {"name": "db"}'],
+            ['spec.dependsOn[1]: Duplicate value: {"name":"db"}'],
             id="the same dependency twice",
         ),
         pytest.param(
@@ -121,7 +121,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             probe(tcp={"host": "a", "port": "80"}),
             [
                 (
-                    'spec.probes[0].tcp.port: Invalid value: "80": spec.probes[0].tcp.port in body must be of type '
+                    'spec.probes[0].tcp.port: Invalid value: "string": spec.probes[0].tcp.port in body must be of type '
                     'integer: "string"'
                 )
             ],
@@ -131,7 +131,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             probe(tcp={"host": "a", "port": True}),
             [
                 (
-                    "spec.probes[0].tcp.port: Invalid value: true: spec.probes[0].tcp.port in body must be of type "
+                    'spec.probes[0].tcp.port: Invalid value: "boolean": spec.probes[0].tcp.port in body must be of type '
                     'integer: "boolean"'
                 )
             ],
@@ -139,7 +139,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
         ),
         pytest.param(
             spec(suspend="no"),
-            ['spec.suspend: Invalid value: "no": spec.suspend in body must be of type boolean: "string"'],
+            ['spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"'],
             id="suspend in words",
         ),
         pytest.param(
@@ -186,6 +186,20 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             {**probe(interval="5", tcp={"host": "a"}), "x": 1},
             ['unknown field "x"', "spec.probes[0].tcp.port: Required value"],
             id="shape before rules",
+        ),
+        pytest.param(
+            probe(name="Web", interval="5"),
+            [
+                (
+                    'spec.probes[0].name: Invalid value: "Web": spec.probes[0].name in body should match '
+                    "'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"
+                ),
+                (
+                    'spec.probes[0].interval: Invalid value: "string": write a duration as a number and a unit, such as '
+                    '"30s", "5m" or "1h30m"'
+                ),
+            ],
+            id="a pattern and a rule at once",
         ),
         pytest.param(spec(targetRef=None), ["spec.targetRef: Required value"], id="null is no target"),
         pytest.param(spec(suspend=None), [], id="null is absence"),
