@@ -2,12 +2,12 @@
 # requirements/run.txt into wheelhouse/ before.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE} AS build
-COPY requirements/run.txt /src/
-COPY wheelhous[e] /wheelhouse
+# One name that is always there beside one that may not be: some builders refuse a pattern that matches nothing.
+COPY requirements/run.txt wheelhous[e] /wheelhouse/
 COPY operator /src/operator
 RUN python3 -m venv /opt/lastgood \
     && if ls /wheelhouse/*.whl >/dev/null 2>&1; then set -- --no-index --find-links /wheelhouse; else set --; fi \
-    && /opt/lastgood/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes "$@" -r /src/run.txt \
+    && /opt/lastgood/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes "$@" -r /wheelhouse/run.txt \
     && cp -r /src/operator/lastgood "$(/opt/lastgood/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" \
     && printf '#!/opt/lastgood/bin/python\nimport sys\nfrom lastgood.cli.main import main\nsys.exit(main())\n' > /opt/lastgood/bin/lastgood \
     && chmod +x /opt/lastgood/bin/lastgood \

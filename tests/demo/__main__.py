@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from tests.demo.cluster import OPERATOR_IMAGE, ROOT, SHOP_IMAGE, Cluster, kind_kubeconfig, make
-from tests.demo.ending import backend_answer, show, verdict
+from tests.demo.ending import ask, ordered, show, verdict
 from tests.demo.story import Late, Story
 from tests.lab import Lab, LabError
 
@@ -28,6 +28,12 @@ def healthy(shop: dict[str, Any], name: str) -> bool:
     """Whether a service is healthy."""
     conditions = shop.get(f"MonitoredService/{name}", {}).get("status", {}).get("conditions", [])
     return any(c["type"] == "Healthy" and c["status"] == "True" for c in conditions)
+
+
+def failing(shop: dict[str, Any], name: str) -> bool:
+    """Whether a service was seen to fail, or a Rollback says that it was."""
+    conditions = shop.get(f"MonitoredService/{name}", {}).get("status", {}).get("conditions", [])
+    return ended(shop) or any(c["type"] == "Healthy" and c["status"] == "False" for c in conditions)
 
 
 def ended(shop: dict[str, Any]) -> bool:
@@ -56,6 +62,10 @@ def install(cluster: Cluster) -> None:
     done = cluster.release("status", "lastgood", "-o", "json", check=False)
     if done.returncode == 0 and json.loads(done.stdout)["info"]["status"].startswith("pending"):
         cluster.release("uninstall", "lastgood", "--wait")
+    if not cluster.run("get", "namespace", "lastgood-system", "--ignore-not-found"):
+        metadata = {"name": "lastgood-system", "labels": {_MARK: _OURS}}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        cluster.run("create", "-f", "-", stdin=json.dumps(body))
     repository, _, tag = cluster.image.rpartition(":")
     marks = {_MARK.replace(".", r"\."): _OURS}
     if cluster.build:
@@ -65,8 +75,7 @@ def install(cluster: Cluster) -> None:
     chosen += [f"podAnnotations.{name}={value}" for name, value in marks.items()]
     sets = [word for value in chosen for word in ("--set-string", value)]
     chart = str(ROOT / "charts" / "lastgood")
-    wait = ["--create-namespace", "--wait", "--timeout", "3m"]
-    cluster.release("upgrade", "--install", "lastgood", chart, *sets, *wait)
+    cluster.release("upgrade", "--install", "lastgood", chart, *sets, "--wait", "--timeout", "3m")
 
 
 def up(cluster: Cluster) -> int:
@@ -83,13 +92,16 @@ def up(cluster: Cluster) -> int:
     cluster.apply("services.yaml")
     names = ("backend", "frontend", "postgres", "redis")
     story.watch_until(lambda s: all(good(s, n) for n in names), within=240, what="every revision known to be good")
-    answer = backend_answer(cluster)
-    story.tell(
-        f"the backend answers: {answer.get('status')}, {answer.get('version')}, {answer.get('banner')!r}", "good"
-    )
+    answer = ask(cluster, "backend", "/health")
+    said = f"{answer.get('status')}, {answer.get('version')}, {answer.get('banner')!r}"
+    story.tell(f"the backend answers: {said}", "good")
+    story.tell(f"a customer orders through the frontend: {ordered(ask(cluster, 'frontend', '/order'))}", "good")
 
     story.chapter("A bad release goes out: backend v1.1.0, with a sidecar and new settings")
     cluster.apply("bad-release.yaml")
+    broken = story.watch_until(lambda s: failing(s, "backend"), within=120, what="the backend failing")
+    if not ended(broken):
+        story.tell(f"a customer orders through the frontend: {ordered(ask(cluster, 'frontend', '/order'))}", "bad")
     story.watch_until(ended, within=240, what="a Rollback that ended")
     shop = story.watch_until(lambda s: healthy(s, "backend"), within=60, what="the backend healthy again")
 
@@ -122,9 +134,8 @@ def down(name: str) -> int:
     else:
         cluster = make(name)
         refuse_others(cluster)
-        cluster.run("delete", "namespace", "shop", "--ignore-not-found")
         cluster.release("uninstall", "lastgood", "--ignore-not-found", "--wait")
-        cluster.run("delete", "namespace", "lastgood-system", "--ignore-not-found")
+        cluster.run("delete", "namespace", f"--selector={_MARK}={_OURS}")
         print("The CRDs stay: there may be other MonitoredServices. To remove them: kubectl delete -f crds/")
     return 0
 
@@ -149,7 +160,8 @@ def main() -> int:
         parser.error("--image: write it with a tag, such as registry.example/lastgood:0.1.0")
     if options.what == "down":
         return down(options.cluster)
-    print("Preparing a cluster and two images. The first time takes some minutes, later ones seconds.", flush=True)
+    if options.cluster in {"lab", "kind"}:
+        print("Preparing a cluster and two images. The first time takes some minutes, later ones seconds.", flush=True)
     try:
         cluster = make(options.cluster, image=options.image, shop_image=options.shop_image)
     except LabError as error:

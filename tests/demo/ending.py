@@ -8,19 +8,27 @@ from typing import Any
 from tests.demo.cluster import Cluster
 from tests.demo.story import Story
 
-_ASK = "import urllib.request as u; print(u.urlopen('http://backend:8000/health', timeout=3).read().decode())"
+_ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=3).read().decode())"
 _GOOD_SETTINGS = {"pricing": "v1", "banner": "Welcome"}
 _TIMES = 5
 
 
-def backend_answer(cluster: Cluster) -> dict[str, Any]:
-    """What the backend says through its Service, asked from a pod of the shop; empty when it does not answer 200."""
-    out = cluster.run("-n", "shop", "exec", "deployment/frontend", "--", "python3", "-c", _ASK, check=False)
+def ask(cluster: Cluster, service: str, path: str) -> dict[str, Any]:
+    """What a Service of the shop answers to a pod of the shop; empty when it is not a 200 with JSON."""
+    python = ["python3", "-c", _ASK, f"http://{service}:8000{path}"]
+    out = cluster.run("-n", "shop", "exec", "deployment/frontend", "--", *python, check=False)
     try:
         answer: dict[str, Any] = json.loads(out)
     except ValueError:
         return {}
     return answer
+
+
+def ordered(answer: dict[str, Any]) -> str:
+    """What the shop says to a customer who orders, in words."""
+    if not answer:
+        return "refused"
+    return f"order {answer['orders']} in PostgreSQL, {answer['counted']} counted in Redis, by {answer['version']}"
 
 
 def show(cluster: Cluster, story: Story, shop: dict[str, Any]) -> None:
@@ -87,15 +95,17 @@ def verdict(cluster: Cluster, story: Story) -> bool:
 
 
 def _facts(cluster: Cluster) -> dict[str, bool]:
-    answers = [backend_answer(cluster) for _ in range(_TIMES)]
+    answers = [ask(cluster, "backend", "/health") for _ in range(_TIMES)]
     settings = json.loads(cluster.run("-n", "shop", "get", "configmap", "backend-settings", "-o", "json"))["data"]
     pods = [p for p in _items(cluster, "pods", "--selector=app=backend") if "deletionTimestamp" not in p["metadata"]]
     names = {container["name"] for pod in pods for container in pod["spec"]["containers"]}
     phases = [rollback["status"]["phase"] for rollback in _items(cluster, "rollbacks")]
+    order = ask(cluster, "frontend", "/order")
     return {
         f"the backend's Service answered ok, v1.0.0, {_TIMES} times of {_TIMES}": all(
             (a.get("status"), a.get("version"), a.get("banner")) == ("ok", "v1.0.0", "Welcome") for a in answers
         ),
+        f"a customer can order again through the frontend: {ordered(order)}": order.get("version") == "v1.0.0",
         "the ConfigMap holds the settings of v1.0.0": settings == _GOOD_SETTINGS,
         "two pods run, without the sidecar": len(pods) == 2 and names == {"backend"},
         "there was one Rollback, and it succeeded": phases == ["Succeeded"],

@@ -1,5 +1,6 @@
 """The shop: `backend`, `frontend`, `postgres`, `redis`, by the first argument."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -25,7 +26,7 @@ def check() -> dict[str, str]:
 
     found = {}
     try:
-        with psycopg2.connect(os.environ["DATABASE_URL"], connect_timeout=2) as connection:
+        with contextlib.closing(psycopg2.connect(os.environ["DATABASE_URL"], connect_timeout=2)) as connection:
             connection.cursor().execute("SELECT 1")
         found["database"] = "ok"
     except psycopg2.Error as error:
@@ -40,13 +41,31 @@ def check() -> dict[str, str]:
     return found
 
 
+def order() -> dict[str, int]:
+    """Write an order; say how many there are, by the database and by the cache."""
+    import psycopg2
+    import redis
+
+    with contextlib.closing(psycopg2.connect(os.environ["DATABASE_URL"], connect_timeout=2)) as connection, connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE IF NOT EXISTS orders (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())")
+        cursor.execute("INSERT INTO orders DEFAULT VALUES")
+        cursor.execute("SELECT count(*) FROM orders")
+        written = cursor.fetchone()[0]
+    counted = redis.Redis(host=os.environ.get("REDIS_HOST", "redis"), socket_timeout=2).incr("orders")
+    return {"orders": written, "counted": counted}
+
+
 class Backend(BaseHTTPRequestHandler):
-    """JSON /health, and /version."""
+    """JSON /health; /order takes an order when all is well; anything else says the version."""
 
     def do_GET(self) -> None:
         """Answer."""
-        checks = check() if self.path == "/health" else {}
+        checks = check() if self.path in {"/health", "/order"} else {}
         good = all(value == "ok" for value in checks.values())
+        if good and self.path == "/order":
+            self.answer(200, json.dumps({"version": VERSION, **order()}).encode())
+            return
         body = {"status": "ok" if good else "broken", "version": VERSION, "banner": setting("banner"), **checks}
         self.answer(200 if good else 503, json.dumps(body).encode())
 
