@@ -110,7 +110,7 @@ def _judge_breach(
     dry_run = plan.policy == "DryRun"
     message = (
         f"health was False for {shown(now - memory.health.since)} ({', '.join(failing_now(memory.probes))}), "
-        f"from {seen.version or f'revision {seen.revision}'} to {target.label}"
+        + _way(seen, target)
     )
     action = StartRollback(
         name=rollback_name(service, seen.key, dry_run=dry_run),
@@ -122,6 +122,16 @@ def _judge_breach(
         message=message,
     )
     return Condition("RollingBack", "True", "Starting", message), action, now + 5
+
+
+def _way(seen: TargetSeen, target: Good) -> str:
+    """From where to where; two revisions may well have the same version."""
+    running = seen.version or f"revision {seen.revision}"
+    if running != target.label:
+        return f"from {running} to {target.label}"
+    if seen.template_hash == target.template_hash:
+        return f"from {running} to the ConfigMaps with which {target.label} was good"
+    return f"from {running} (revision {seen.revision}) to {target.label} (revision {target.revision})"
 
 
 def mark_started(memory: Memory, action: StartRollback, now: float) -> Memory:

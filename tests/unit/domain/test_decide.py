@@ -167,6 +167,20 @@ ROLLING = [
         id="starting from one without a version",
     ),
     pytest.param(
+        decided(breaching(), target=seen("v2", version="v1", template_hash="t-v1")),
+        "True",
+        "Starting",
+        "health was False for 5m (http), from v1 to the ConfigMaps with which v1 was good",
+        id="starting from the same template",
+    ),
+    pytest.param(
+        decided(breaching(), target=seen("v2", version="v1")),
+        "True",
+        "Starting",
+        "health was False for 5m (http), from v1 (revision 2) to v1 (revision 1)",
+        id="starting from the same version",
+    ),
+    pytest.param(
         decided(breaching(marks=(mark(ended=None, outcome=""),))),
         "True",
         "InProgress",
