@@ -84,7 +84,8 @@ def combine(before: Health, probes: Mapping[str, ProbeState], now: float) -> Hea
     states = probes.values()
     failing = [p.since for p in states if p.state is State.FAILING]
     if failing:
-        since = before.since if before.state == "False" else min(failing)
+        # A slower probe may believe later what began earlier: which was told first must not matter.
+        since = min(failing) if before.state != "False" else min(before.since, *failing)
         return Health("False", since)
     if not probes or any(p.state is State.UNKNOWN for p in states):
         since = before.since if before.state == "Unknown" and before.since else now

@@ -118,6 +118,12 @@ _UNKNOWN_STATE = ProbeState(State.UNKNOWN, T0 + 5, "DNSUnavailable", "", Verdict
             id="one recovers while another fails: the run goes on",
         ),
         pytest.param(
+            Health("False", T0 + 20),
+            {"a": failing(T0 + 20), "b": failing(T0 + 10)},
+            Health("False", T0 + 10),
+            id="a slower probe believes later what began earlier",
+        ),
+        pytest.param(
             Health("True", T0), {"a": passing(T0), "b": _UNKNOWN_STATE}, Health("Unknown", T0 + 50), id="one unknown"
         ),
         pytest.param(
