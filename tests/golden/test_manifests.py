@@ -119,7 +119,6 @@ class Story:
                         name=action.name,
                         uid=f"uid of {action.name}",
                         service=self.name,
-                        automatic=True,
                         bad_key=action.bad_key,
                         target_key=action.target.key,
                         needs_approval=action.needs_approval,

@@ -7,6 +7,7 @@ from lastgood.domain.clock import at_clock, shown
 from lastgood.domain.guards import Case, first_objection
 from lastgood.domain.health import State, failing_now
 from lastgood.domain.model import Good, Mark, Memory, Plan, Surroundings, TargetSeen
+from lastgood.domain.rollback import how_to_approve
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,6 @@ class StartRollback:
 
 
 Action = RecordGood | StartRollback
-
-_APPROVE = """'{"spec":{"approval":"Approved"}}' (or "Refused")"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,7 @@ def decide(
 
     rolling = Condition("RollingBack", "False", "NotNeeded", "")
     if active is not None and active.name in around.awaiting_approval:
-        how = f"waiting for approval: kubectl patch rollback {active.name} --type=merge -p " + _APPROVE
-        rolling = Condition("RollingBack", "False", "AwaitingApproval", how)
+        rolling = Condition("RollingBack", "False", "AwaitingApproval", how_to_approve(active.name))
     elif active is not None:
         rolling = Condition("RollingBack", "True", "InProgress", f"Rollback {active.name} is under way")
     elif not plan.suspend and memory.health.state == "False":
@@ -126,7 +124,7 @@ def _judge_breach(
 
 def _way(seen: TargetSeen, target: Good) -> str:
     """From where to where; two revisions may well have the same version."""
-    running = seen.version or f"revision {seen.revision}"
+    running = seen.label
     if running != target.label:
         return f"from {running} to {target.label}"
     if seen.template_hash == target.template_hash:
@@ -138,9 +136,14 @@ def mark_started(memory: Memory, action: StartRollback, now: float) -> Memory:
     """The memory once the Rollback exists. Old marks go when no window can still want them."""
     if any(mark.name == action.name and mark.bad_key == action.bad_key for mark in memory.marks):
         return memory
+    return with_mark(memory, Mark(action.name, action.bad_key, now))
+
+
+def with_mark(memory: Memory, mark: Mark) -> Memory:
+    """The memory with one more rollback, newest first."""
     # A revision that was bad, then good, is bad again under the same name: the older mark gives way.
-    others = (mark for mark in memory.marks if mark.name != action.name)
-    return replace(memory, marks=(Mark(action.name, action.bad_key, now), *others)[:20])
+    others = (other for other in memory.marks if other.name != mark.name)
+    return replace(memory, marks=(mark, *others)[:20])
 
 
 def mark_ended(memory: Memory, name: str, outcome: str, now: float) -> Memory:

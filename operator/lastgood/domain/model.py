@@ -10,6 +10,11 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 
+def label(version: str, revision: int) -> str:
+    """How a person calls a revision: by its version, else by its number."""
+    return version or f"revision {revision}"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a MonitoredService asks for, in seconds and plain values."""
@@ -51,6 +56,11 @@ class TargetSeen:
     """UID in the rollback annotation."""
     configs: tuple[ConfigSeen, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """How a person calls it."""
+        return label(self.version, self.revision)
+
 
 @dataclass(frozen=True, slots=True)
 class Good:
@@ -70,7 +80,7 @@ class Good:
     @property
     def label(self) -> str:
         """How a person calls it."""
-        return self.version or f"revision {self.revision}"
+        return label(self.version, self.revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Current:
     @property
     def label(self) -> str:
         """How a person calls it."""
-        return self.version or f"revision {self.revision}"
+        return label(self.version, self.revision)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The five steps of one Rollback, as a pure function from what stands to what comes next."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from lastgood.domain.clock import shown
@@ -39,10 +39,8 @@ class RollbackSeen:
     phase: str = ""
     done: frozenset[str] = frozenset()
     """Names of steps that are done."""
-    last_good: bool = True
     revision: int | None = None
     version: str | None = None
-    automatic: bool = False
     bad_key: str = ""
     target_key: str = ""
     needs_approval: bool = False
@@ -61,11 +59,17 @@ class Next:
     reason: str = ""
     message: str = ""
     target: Good | None = None
-    recheck_at: float | None = field(default=None)
+    recheck_at: float | None = None
 
 
 def _fail(step: str, reason: str, message: str) -> Next:
     return Next(Do.FAIL, step, reason, message)
+
+
+def how_to_approve(name: str) -> str:
+    """What a person does about a Rollback that waits."""
+    approval = '{"spec":{"approval":"Approved"}}'
+    return f"waiting for approval: kubectl patch rollback {name} --type=merge -p '{approval}' (or \"Refused\")"
 
 
 def outcome_of(phase: str, reason: str, done: frozenset[str]) -> str:
@@ -158,11 +162,7 @@ def _execute(rollback: RollbackSeen, plan: Plan, seen: TargetSeen, target: Good)
     if seen.paused:
         return _fail(step, "TargetPaused", f"the Deployment is paused: kubectl rollout resume deployment/{plan.target}")
     if rollback.needs_approval and rollback.approval != "Approved":
-        how = (
-            f"waiting for approval: kubectl patch rollback {rollback.name} --type=merge "
-            '-p \'{"spec":{"approval":"Approved"}}\' (or "Refused")'
-        )
-        return Next(Do.AWAIT_APPROVAL, step, "AwaitingApproval", how, target)
+        return Next(Do.AWAIT_APPROVAL, step, "AwaitingApproval", how_to_approve(rollback.name), target)
     return Next(Do.REHEARSE if rollback.dry_run else Do.EXECUTE, step, target=target)
 
 

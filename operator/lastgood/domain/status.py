@@ -91,6 +91,11 @@ def to_status(memory: Memory) -> dict[str, Any]:
     }
 
 
+def configs_to_status(configs: Iterable[ConfigSeen]) -> list[dict[str, str]]:
+    """ConfigMaps and Secrets of a revision as status holds them."""
+    return [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in configs]
+
+
 def good_to_status(good: Good) -> dict[str, Any]:
     """One ledger entry as status holds it."""
     return {
@@ -101,7 +106,7 @@ def good_to_status(good: Good) -> dict[str, Any]:
         "podTemplateHash": good.pod_template_hash,
         "version": good.version,
         "images": list(good.images),
-        "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in good.configs],
+        "configs": configs_to_status(good.configs),
         "goodSince": to_text(good.good_since),
         "snapshot": good.snapshot,
     }

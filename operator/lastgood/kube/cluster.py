@@ -49,7 +49,6 @@ class KubeCluster:
         identity: str = "lastgood",
     ) -> None:
         self._client = client.ApiClient(configuration)
-        self._host = configuration.host
         self._fence = fence
         self._count = count
         self._namespaces = tuple(namespaces)

@@ -6,15 +6,14 @@ from typing import Any, cast
 
 import structlog
 
-from lastgood.api import API_VERSION
 from lastgood.api.monitoredservice import MonitoredServiceSpec
-from lastgood.domain.clock import to_text
 from lastgood.domain.decide import (
     RecordGood,
     StartRollback,
     decide,
     mark_ended,
     mark_started,
+    with_mark,
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import newest_other, with_good
@@ -25,6 +24,7 @@ from lastgood.domain.status import from_status
 from lastgood.services import preparation
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
+from lastgood.services.objects import rollback_object
 from lastgood.services.revisions import Revisions
 from lastgood.services.rollbacks import Rollbacks, ended_as, is_final
 from lastgood.services.surroundings import Around
@@ -75,10 +75,9 @@ class Controller:
         for service in self._table.services.values():
             service.loaded = False
             self.queue.add(service.key)
-        for namespace, _ in list(self._table.rollbacks):
-            for rollback in self._table.rollbacks.values():
-                if rollback["metadata"]["namespace"] == namespace and not is_final(rollback):
-                    self.queue.add((namespace, rollback["spec"]["service"]))
+        for (namespace, _), rollback in self._table.rollbacks.items():
+            if not is_final(rollback):
+                self.queue.add((namespace, rollback["spec"]["service"]))
 
     async def follow(self) -> None:
         """Stop probing and acting, go on watching."""
@@ -188,13 +187,7 @@ class Controller:
         acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
         missing = await self._revisions.missing(service.key[0], target) if target else ()
-        waiting = tuple(
-            rb["metadata"]["name"]
-            for rb in self._table.rollbacks_of(service.key)
-            if (rb.get("status") or {}).get("phase") == "AwaitingApproval"
-        )
-        around = await self._around.look(service, acting=acting, under_way=self._under_way(), missing=missing)
-        return replace(around, awaiting_approval=waiting)
+        return await self._around.look(service, acting=acting, missing=missing)
 
     def _load(self, service: Service) -> None:
         try:
@@ -241,13 +234,6 @@ class Controller:
         self.fleet.put(service.key, slots)
         service.prepared_for = wanted
 
-    def _under_way(self) -> int:
-        return sum(
-            1
-            for rb in self._table.rollbacks.values()
-            if not is_final(rb) and (rb.get("status") or {}).get("phase") != "AwaitingApproval"
-        )
-
     async def _record(self, service: Service, action: RecordGood) -> tuple[str, ...]:
         good = await self._revisions.keep(service, action.key, time.time())
         if good is None:
@@ -263,41 +249,8 @@ class Controller:
 
     async def _start(self, service: Service, action: StartRollback) -> None:
         namespace = service.key[0]
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Rollback",
-            "metadata": {
-                "name": action.name,
-                "namespace": namespace,
-                "labels": {"lastgood.dev/service": service.key[1][:63]},
-                "ownerReferences": [
-                    {
-                        "apiVersion": API_VERSION,
-                        "kind": "MonitoredService",
-                        "name": service.key[1],
-                        "uid": service.uid,
-                        "controller": True,
-                        "blockOwnerDeletion": False,
-                    }
-                ],
-            },
-            "spec": {
-                "service": service.key[1],
-                "to": {"lastGood": True},
-                "reason": action.message,
-                "needsApproval": action.needs_approval,
-                "dryRun": action.dry_run,
-                "trigger": {
-                    "type": "HealthFailing",
-                    "since": to_text(action.breach_since),
-                    "badKey": action.bad_key,
-                    "targetKey": action.target.key,
-                    "message": action.message,
-                },
-            },
-        }
         try:
-            created = await self._cluster.create("rollbacks", namespace, body)
+            created = await self._cluster.create("rollbacks", namespace, rollback_object(service, action))
             await self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
         except ClusterError as error:
             if error.status != 409:
@@ -326,7 +279,7 @@ class Controller:
                     service.memory.current.key if service.memory.current else ""
                 )
                 mark = Mark(name, bad_key, time.time())
-                service.memory = replace(service.memory, marks=(mark, *service.memory.marks)[:20])
+                service.memory = with_mark(service.memory, mark)
             after, at = await self._rollbacks.carry_on(body, service)
             if at is not None:
                 again.append(at)

@@ -9,7 +9,7 @@ import heapq
 import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lastgood.domain.model import Key
@@ -41,7 +41,6 @@ class Slot:
     due: float = 0.0
     gone: bool = False
     in_flight: bool = False
-    started_for: float = field(default=0.0)
 
 
 class Fleet:

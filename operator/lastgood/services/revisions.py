@@ -13,9 +13,8 @@ from lastgood.domain.revision import (
     secret_fingerprint,
     template_hash,
 )
+from lastgood.services.objects import owned_metadata
 from lastgood.services.table import Service, Table
-
-OWNER_LABEL = "lastgood.dev/service"
 
 
 class Revisions:
@@ -130,22 +129,7 @@ class Revisions:
         body = {
             "apiVersion": "apps/v1",
             "kind": "ControllerRevision",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {OWNER_LABEL: owner[:63]},
-                "annotations": {"lastgood.dev/purpose": purpose},
-                "ownerReferences": [
-                    {
-                        "apiVersion": "lastgood.dev/v1alpha1",
-                        "kind": "MonitoredService",
-                        "name": owner,
-                        "uid": service.uid,
-                        "controller": True,
-                        "blockOwnerDeletion": False,
-                    }
-                ],
-            },
+            "metadata": {**owned_metadata(service, name), "annotations": {"lastgood.dev/purpose": purpose}},
             "revision": max(seen.revision, 1),
             "data": {"template": clean_template(deployment["spec"]["template"]), "configMaps": config_maps},
         }
@@ -164,11 +148,9 @@ class Revisions:
         return name
 
     async def _replica_set(self, deployment: Object) -> Object | None:
-        selector = deployment["spec"]["selector"].get("matchLabels") or {}
-        text = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
         namespace, uid = deployment["metadata"]["namespace"], deployment["metadata"]["uid"]
         wanted = (deployment["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
-        for candidate in await self._cluster.list_objects("replicasets", namespace, text):
+        for candidate in await self._cluster.list_objects("replicasets", namespace, _selector(deployment)):
             owners = {o["uid"] for o in candidate["metadata"].get("ownerReferences") or ()}
             revision = (candidate["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
             if uid in owners and revision == wanted:
@@ -178,10 +160,15 @@ class Revisions:
     async def _images(self, namespace: str, deployment: Object, pod_hash: str) -> tuple[str, ...]:
         if not pod_hash:
             return ()
-        selector = deployment["spec"]["selector"].get("matchLabels") or {}
-        text = ",".join([*(f"{k}={v}" for k, v in sorted(selector.items())), f"pod-template-hash={pod_hash}"])
+        text = _selector(deployment, f"pod-template-hash={pod_hash}")
         for pod in await self._cluster.list_objects("pods", namespace, text):
             statuses = pod.get("status", {}).get("containerStatuses") or ()
             if statuses and all(s.get("ready") for s in statuses):
                 return tuple(f"{s['name']}={s.get('imageID') or s.get('image', '')}" for s in statuses)
         return ()
+
+
+def _selector(deployment: Object, *more: str) -> str:
+    """Label selector of a Deployment's own ReplicaSets and pods."""
+    labels = deployment["spec"]["selector"].get("matchLabels") or {}
+    return ",".join([*(f"{k}={v}" for k, v in sorted(labels.items())), *more])

@@ -20,7 +20,7 @@ from lastgood.domain.revision import (
     difference,
 )
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
-from lastgood.domain.status import merge_conditions
+from lastgood.domain.status import configs_to_status, merge_conditions
 from lastgood.services.metrics import Metrics
 from lastgood.services.revisions import Revisions
 from lastgood.services.table import Service, Table
@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 _CONFLICT = frozenset({409, 422})
 _TRIES = 5
 _NOTHING = Memory()
+AWAITING_APPROVAL = "AwaitingApproval"
+"""Phase of a Rollback that waits for a person."""
 
 
 def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
@@ -41,11 +43,10 @@ def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
         name=body["metadata"]["name"],
         uid=body["metadata"]["uid"],
         service=spec["service"],
-        phase=status.get("phase") or "",
+        phase=phase_of(body),
         done=frozenset(n for n, s in steps.items() if s["state"] == "Done"),
         revision=to.get("revision"),
         version=to.get("version"),
-        automatic=bool(trigger),
         bad_key=trigger.get("badKey") or "",
         # Once identified the target stays, however the ledger moves on.
         target_key=(status.get("to") or {}).get("key") or trigger.get("targetKey") or "",
@@ -84,7 +85,7 @@ class Rollbacks:
             if todo.do is Do.NOTHING:
                 return body, None
             if todo.do in {Do.WAIT, Do.AWAIT_APPROVAL}:
-                phase = "AwaitingApproval" if todo.do is Do.AWAIT_APPROVAL else "Running"
+                phase = AWAITING_APPROVAL if todo.do is Do.AWAIT_APPROVAL else "Running"
                 body = await self._tell(body, todo, "Running", phase=phase)
                 return body, todo.recheck_at
             body = await self._do(body, todo, service, seen, deployment)
@@ -125,10 +126,10 @@ class Rollbacks:
         before = {
             "key": seen.key,
             "revision": seen.revision,
-            "version": seen.version or f"revision {seen.revision}",
+            "version": seen.label,
             "templateHash": seen.template_hash,
             "replicas": seen.replicas,
-            "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in seen.configs],
+            "configs": configs_to_status(seen.configs),
         }
         after = {
             "key": target.key,
@@ -137,7 +138,7 @@ class Rollbacks:
             "templateHash": target.template_hash,
             "replicas": seen.replicas,
             "snapshot": target.snapshot,
-            "configs": [{"kind": c.kind, "name": c.name, "hash": c.hash} for c in target.configs],
+            "configs": configs_to_status(target.configs),
         }
         todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
         return await self._tell(
@@ -317,9 +318,14 @@ class Rollbacks:
             _log.warning("event not written", reason=reason, error=str(error))
 
 
+def phase_of(body: Mapping[str, Any]) -> str:
+    """The phase of a Rollback; empty before its first step."""
+    return (body.get("status") or {}).get("phase") or ""
+
+
 def is_final(body: Mapping[str, Any]) -> bool:
     """Whether a Rollback has ended."""
-    return ((body.get("status") or {}).get("phase") or "") in FINAL
+    return phase_of(body) in FINAL
 
 
 def ended_as(body: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import time
 
 from lastgood.domain.model import Key, Problem, Surroundings
 from lastgood.domain.ports import Cluster
+from lastgood.services.rollbacks import AWAITING_APPROVAL, is_final, phase_of
 from lastgood.services.table import Service, Table
 
 CHECK_TTL = 5.0
@@ -22,7 +23,7 @@ class Around:
         self.failing: set[Key] = set()
         """Services whose health is False, kept by the controller."""
 
-    async def look(self, service: Service, *, acting: bool, under_way: int, missing: tuple[str, ...]) -> Surroundings:
+    async def look(self, service: Service, *, acting: bool, missing: tuple[str, ...]) -> Surroundings:
         """Surroundings of a service; ``acting`` when a rollback may follow, which is worth asking the network for."""
         problems = list(service.problems)
         failing, unknown = [], []
@@ -49,8 +50,13 @@ class Around:
             unknown_dependencies=tuple(unknown),
             connectivity=await self._connectivity() if acting else "",
             mass_breach=self._mass(),
-            rollbacks_under_way=under_way,
+            rollbacks_under_way=self._under_way(),
             storm_limit=self._storm_limit,
+            awaiting_approval=tuple(
+                body["metadata"]["name"]
+                for body in self._table.rollbacks_of(service.key)
+                if phase_of(body) == AWAITING_APPROVAL
+            ),
             missing_configs=missing,
         )
 
@@ -60,6 +66,11 @@ class Around:
             self._trouble = await self._cluster.alive()
             self._checked_at = time.monotonic()
         return self._trouble
+
+    def _under_way(self) -> int:
+        return sum(
+            not is_final(body) and phase_of(body) != AWAITING_APPROVAL for body in self._table.rollbacks.values()
+        )
 
     def _mass(self) -> str:
         failing, total = len(self.failing), len(self._table.services)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.unit.domain.build import plan
+
 from lastgood.domain.decide import Decision, RecordGood, StartRollback, decide, mark_ended, mark_started
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import with_good
@@ -10,22 +12,7 @@ from lastgood.domain.model import Good, Memory, Plan, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.status import from_status, to_status
 
-PLAN = Plan(
-    target="app",
-    suspend=False,
-    soak=60,
-    keep=3,
-    depends_on=(),
-    policy="Automatic",
-    failing_for=300,
-    cooldown=600,
-    limit=3,
-    limit_window=86400,
-    restore_config_maps=True,
-    override_gitops=False,
-    rollout_timeout=600,
-    validation_timeout=300,
-)
+PLAN = plan(target="app", soak=60, keep=3)
 PASS = Outcome(ProbeReason.OK)
 FAIL = Outcome(ProbeReason.UNEXPECTED_STATUS, "got 503, expected 2xx")
 UNKNOWN = Outcome(ProbeReason.DNS_UNAVAILABLE)

@@ -24,7 +24,6 @@ def rollback(step: str = "Identified", **changes: Any) -> RollbackSeen:
         uid="rb-uid",
         service="shop",
         done=done(upto=step),
-        automatic=True,
         bad_key="v2",
         target_key="v1",
         from_template_hash="t-v2",
@@ -397,7 +396,7 @@ def test_the_newest_good_one_is_not_the_running_one() -> None:
 
 
 def test_a_rollback_by_hand_applies_whatever_runs() -> None:
-    by_hand = {"automatic": False, "bad_key": "", "target_key": "", "revision": 9}
+    by_hand = {"bad_key": "", "target_key": "", "revision": 9}
     assert nexts("Identified", target=seen("v3"), **by_hand).do is Do.IDENTIFY
     assert nexts("Executed", target=seen("v3"), **by_hand).do is Do.EXECUTE
 
