@@ -256,7 +256,7 @@ def refused(stage: Stage, name: str) -> None:
     stage.become_good(name, rollback={"policy": "Manual"})
     stage.release_bad(name)
     (waiting,) = until(lambda: stage.rollbacks(name, "AwaitingApproval"), within=40, says="it waits")
-    stage.wait(name, "RollingBack", "InProgress", status="True")
+    stage.wait(name, "RollingBack", "AwaitingApproval", status="False")
     stage.cluster.patch("Rollback", waiting["metadata"]["name"], {"spec": {"approval": "Refused"}})
     stage.wait(name, "RollingBack", "Refused", status="False")
     assert len(stage.rollbacks(name, "Refused")) == 1

@@ -37,6 +37,15 @@ class Sketch:
     rolled_back_by: str
     named: tuple[ConfigSeen, ...]
     """ConfigMaps and Secrets that the template names, without hashes."""
+    resource_version: int = 0
+
+
+def version_number(body: Mapping[str, Any]) -> int:
+    """Resource version of an object, by which older and newer of the same object are told apart."""
+    try:
+        return int(body["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return 0
 
 
 def sketch(deployment: Mapping[str, Any]) -> Sketch:
@@ -71,6 +80,7 @@ def sketch(deployment: Mapping[str, Any]) -> Sketch:
         gitops=gitops_manager(metadata),
         rolled_back_by=annotations.get(ROLLBACK_ANNOTATION, ""),
         named=tuple(named_configs(spec["template"])),
+        resource_version=version_number(deployment),
     )
 
 

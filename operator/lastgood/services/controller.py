@@ -113,7 +113,8 @@ class Controller:
         memory = service.memory
         before = memory.probes.get(name) or ProbeState()
         after = observe(before, outcome, now, service.thresholds.get(name) or Thresholds())
-        flipped = after.state is not before.state
+        # A probe that could never ask stays Unknown, and yet has a reason from some outcome on.
+        flipped = after.state is not before.state or after.since != before.since
         if flipped or name not in memory.probes:
             probes = {**memory.probes, name: after}
             health = combine(memory.health, probes, now)
@@ -259,7 +260,7 @@ class Controller:
             if found is None:
                 raise
             created = found
-        self._table.rollbacks[(namespace, action.name)] = created
+        self._table.put_rollback(created)
         service.memory = mark_started(service.memory, action, time.time())
         _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
 
@@ -303,7 +304,7 @@ class Controller:
                 service.memory = mark_ended(service.memory, mark.name, "Deleted", time.time())
                 self.queue.add(service.key)
             else:
-                self._table.rollbacks[(namespace, mark.name)] = found
+                self._table.put_rollback(found)
 
     async def _orphans(self, key: Key) -> None:
         """Rollbacks that name a service which is not in the table."""

@@ -1,6 +1,5 @@
 """Watched objects into the table, and the keys that they make dirty."""
 
-import contextlib
 from typing import Any
 
 import structlog
@@ -67,16 +66,14 @@ class Intake:
     def rollback(self, body: Object, *, deleted: bool) -> None:
         """A Rollback came, changed or went."""
         place = _key(body)
+        service = (body.get("spec") or {}).get("service")
         if deleted:
             self._table.rollbacks.pop(place, None)
+        elif not service:
+            # From before the schema. Kept out of the table, where everybody may rely on what the schema requires.
+            _log.error("rollback not understood", namespace=place[0], rollback=place[1])
         else:
-            known = self._table.rollbacks.get(place)
-            with contextlib.suppress(KeyError, ValueError):
-                # Our own write may be newer than what the watch tells just now.
-                if known and int(known["metadata"]["resourceVersion"]) > int(body["metadata"]["resourceVersion"]):
-                    return
-            self._table.rollbacks[place] = body
-        service = (body.get("spec") or {}).get("service")
+            self._table.put_rollback(body)
         if service:
             self._controller.queue.add((place[0], service))
 
@@ -90,7 +87,7 @@ class Intake:
             self._table.deployments.pop(place, None)
         else:
             try:
-                self._table.deployments[place] = sketch(body)
+                self._table.put_deployment(place, sketch(body))
             except (KeyError, ValueError, TypeError) as error:
                 # The API server would not have taken it; ask anew when it matters.
                 _log.error("deployment not understood", namespace=place[0], name=place[1], error=type(error).__name__)

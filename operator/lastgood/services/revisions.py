@@ -39,7 +39,8 @@ class Revisions:
         if deployment is None:
             self._table.deployments.pop(place, None)
             return None, None
-        known = self._table.deployments[place] = sketch(deployment)
+        known = sketch(deployment)
+        self._table.put_deployment(place, known)
         configs = await self._configs(service.key, known.named, fresh=True)
         return target_seen(known, configs, compare_configs=service.plan.restore_config_maps), deployment
 

@@ -211,7 +211,7 @@ class Rollbacks:
         if service.breach_outcome_at:
             self._metrics.reaction.observe(time.time() - service.breach_outcome_at)
             service.breach_outcome_at = 0.0
-        self._table.deployments[(namespace, name)] = sketch(patched)
+        self._table.put_deployment((namespace, name), sketch(patched))
         todo = replace(todo, message=f"pod template put back to {target.label}")
         return await self._tell(body, todo, "Done", patchedGeneration=patched["metadata"]["generation"])
 
@@ -307,7 +307,7 @@ class Rollbacks:
     async def _write(self, body: Object, change: Mapping[str, Any]) -> Object:
         metadata = body["metadata"]
         written = await self._cluster.merge_status("rollbacks", metadata["namespace"], metadata["name"], change)
-        self._table.rollbacks[(metadata["namespace"], metadata["name"])] = written
+        self._table.put_rollback(written)
         return written
 
     async def _event(self, regarding: Object, kind: str, reason: str, message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lastgood.domain.health import Thresholds
 from lastgood.domain.model import Key, Memory, Plan, Problem
-from lastgood.domain.observed import Sketch
+from lastgood.domain.observed import Sketch, version_number
 from lastgood.domain.ports import Object
 
 
@@ -85,6 +85,23 @@ class Table:
             for users in self.config_users.values():
                 users.discard(key)
         return old
+
+    def put_rollback(self, body: Object) -> None:
+        """Keep a Rollback, unless a newer one is known.
+
+        The answer to our own write and the watch's word of somebody else's overtake each other: an approval that
+        the watch told first must not be covered by the answer to an older write.
+        """
+        place = (body["metadata"]["namespace"], body["metadata"]["name"])
+        known = self.rollbacks.get(place)
+        if known is None or version_number(known) <= version_number(body):
+            self.rollbacks[place] = body
+
+    def put_deployment(self, place: Key, seen: Sketch) -> None:
+        """Keep what was seen of a target, unless something newer is known."""
+        known = self.deployments.get(place)
+        if known is None or known.resource_version <= seen.resource_version:
+            self.deployments[place] = seen
 
     def rollbacks_of(self, key: Key) -> list[Object]:
         """Rollbacks of a service, oldest first."""
