@@ -27,6 +27,7 @@ def app(
     status: int = 200,
     replicas: int = 1,
     config: str = "",
+    config_env: str = "",
     history: int | None = None,
     env: dict[str, str] | None = None,
     sidecar: bool = False,
@@ -50,6 +51,9 @@ def app(
     if config:
         container["volumeMounts"] = [{"name": "config", "mountPath": "/config"}]
         spec["volumes"] = [{"name": "config", "configMap": {"name": config}}]
+    if config_env:
+        container["env"] = [{"name": "VERSION", "value": version}]
+        container["envFrom"] = [{"configMapRef": {"name": config_env}}]
     deployment: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

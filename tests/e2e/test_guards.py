@@ -118,6 +118,27 @@ def test_config_only_release(kube: Kube, operator: Operator) -> None:
     restored = kube.get("configmap", "settings")
     assert restored is not None
     assert restored["data"] == {"status": "200"}
+    body = kube.get("monitoredservice", "app")
+    assert body is not None
+    assert len(body["status"]["goodRevisions"]) == 1, "pods without the new file say nothing of it"
+
+
+def test_config_only_release_that_running_pods_do_not_see(kube: Kube, operator: Operator) -> None:
+    """Read through the environment it breaks nothing until pods start anew, and must not be called good till then."""
+    kube.apply(config_map("settings", STATUS="200"), app(config_env="settings"), service())
+    become_good(kube)
+    kube.apply(config_map("settings", STATUS="500"))
+    until(
+        lambda: "kubectl rollout restart" in kube.condition("app", "StableRevisionKnown").get("message", ""),
+        within=30,
+        says="told what it waits for",
+    )
+    assert kube.condition("app", "Healthy")["status"] == "True"
+    kube.run("delete", "pods", "-l", "app=app", "--wait=false")
+    until(lambda: rollbacks(kube), within=90, says="the ConfigMap was put back")
+    restored = kube.get("configmap", "settings")
+    assert restored is not None
+    assert restored["data"] == {"STATUS": "200"}
 
 
 def test_a_person_asks_by_version_and_by_revision(kube: Kube, operator: Operator) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.validation import validate
+from lastgood.domain.arrival import Rollout
 from lastgood.domain.clock import shown
 from lastgood.domain.decide import RecordGood, StartRollback, decide, mark_ended, mark_started
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
@@ -100,7 +101,8 @@ class Story:
 
     def _decided(self) -> Iterator[tuple[str, Any]]:
         waiting = (self.rollback.name,) if self.rollback and self.rollback.phase == "AwaitingApproval" else ()
-        around = Surroundings(failing_dependencies=self.failing, awaiting_approval=waiting)
+        # Its pods are made anew with each change, so they always have their ConfigMaps.
+        around = Surroundings(failing_dependencies=self.failing, awaiting_approval=waiting, rollout=Rollout((), ()))
         seen = self.seen()
         decision = decide(service=self.name, plan=self.plan, memory=self.memory, seen=seen, around=around, now=self.now)
         self.memory = decision.memory

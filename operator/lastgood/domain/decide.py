@@ -42,6 +42,9 @@ class StartRollback:
 
 Action = RecordGood | StartRollback
 
+LOOK_SECONDS = 60.0
+"""How often pods are looked at that do not have their revision's configuration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -68,13 +71,14 @@ def decide(
     ready = _ready(plan, seen, around)
     active = next((m for m in memory.marks if m.outcome == ""), None)
 
-    soak = ledger.soak(plan, memory, now)
-    at_front = bool(memory.ledger) and memory.current is not None and memory.ledger[0].key == memory.current.key
-    if not plan.suspend and active is None and not at_front and memory.current is not None:
-        if soak.done:
+    soaking = ledger.candidate(plan, memory, seen, around.rollout, now)
+    if soaking is not None and memory.current is not None:
+        if soaking.done:
             actions.append(RecordGood(memory.current.key))
-        elif soak.until is not None and soak.until > now:
-            rechecks.append(soak.until)
+        elif soaking.until is not None and soaking.until > now:
+            rechecks.append(soaking.until)
+        elif soaking.look:
+            rechecks.append(now + LOOK_SECONDS)
 
     rolling = Condition("RollingBack", "False", "NotNeeded", "")
     if active is not None and active.name in around.awaiting_approval:
@@ -88,7 +92,7 @@ def decide(
         if at is not None:
             rechecks.append(at)
 
-    conditions = (ready, _healthy(plan, memory), _stable(memory, soak), rolling)
+    conditions = (ready, _healthy(plan, memory), _stable(plan, memory, seen, around, now), rolling)
     return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None)
 
 
@@ -189,11 +193,14 @@ def _healthy(plan: Plan, memory: Memory) -> Condition:
     return Condition("Healthy", "Unknown", reason, "; ".join(told) or "not enough outcomes yet")
 
 
-def _stable(memory: Memory, soak: ledger.Soak) -> Condition:
+def _stable(plan: Plan, memory: Memory, seen: TargetSeen | None, around: Surroundings, now: float) -> Condition:
+    soak = ledger.soak(plan, memory, seen, around.rollout, now)
+    until = f", at {at_clock(soak.until)} at the earliest" if soak.until is not None and soak.until > now + 1 else ""
+    waiting = f"waiting for {soak.waiting_for or 'the record to be written'}{until}"
     if not memory.ledger:
-        until = f", at {at_clock(soak.until)} at the earliest" if soak.until is not None and not soak.done else ""
-        waiting = soak.waiting_for or "the record to be written"
-        return Condition("StableRevisionKnown", "False", "NoneYet", f"waiting for {waiting}{until}")
+        return Condition("StableRevisionKnown", "False", "NoneYet", waiting)
     newest = memory.ledger[0]
     message = f"{newest.label} (revision {newest.revision}) is good since {at_clock(newest.good_since)}"
+    if memory.current is not None and all(good.key != memory.current.key for good in memory.ledger):
+        message += f"; {memory.current.label} (revision {memory.current.revision}) is not yet: {waiting}"
     return Condition("StableRevisionKnown", "True", "Remembered", message)

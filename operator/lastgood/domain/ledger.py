@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from lastgood.domain.arrival import Rollout, not_arrived
 from lastgood.domain.health import fewest_passes, green_since
 from lastgood.domain.model import Current, Good, Memory, Plan, TargetSeen
 
@@ -43,10 +44,16 @@ class Soak:
     until: float | None
     """When the soak ends if nothing breaks; None when it has not begun."""
     waiting_for: str = ""
+    look: bool = False
+    """Whether only a look at the pods and ConfigMaps is left."""
 
 
-def soak(plan: Plan, memory: Memory, now: float) -> Soak:
-    """Whether the running revision has soaked: complete and green without a break for the soak time."""
+def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout | None, now: float) -> Soak:
+    """Whether the running revision has soaked: complete and green without a break for the soak time.
+
+    And its pods have its ConfigMaps, when these are part of the revision: that is in ``rollout``, which is read when
+    all else is done.
+    """
     if memory.current is None or memory.complete_since is None:
         return Soak(done=False, until=None, waiting_for="the rollout to complete")
     if memory.health.state != "True" or green_since(memory.probes) is None:
@@ -54,7 +61,28 @@ def soak(plan: Plan, memory: Memory, now: float) -> Soak:
     until = max(memory.complete_since, memory.health.since, memory.current.since) + plan.soak
     if fewest_passes(memory.probes) < MIN_PASSES:
         return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
-    return Soak(done=now >= until, until=until, waiting_for="the soak time to pass")
+    if now < until:
+        return Soak(done=False, until=until, waiting_for="the soak time to pass")
+    if seen is None or not plan.restore_config_maps or not any(c.kind == "ConfigMap" for c in seen.configs):
+        return Soak(done=True, until=until)
+    if rollout is None:
+        return Soak(done=False, until=now + 1, waiting_for="a look at its pods", look=True)
+    known = any(g.template_hash == seen.template_hash and g.key != seen.key for g in memory.ledger)
+    missing = not_arrived(rollout, template_known=known, now=now)
+    if missing is None:
+        return Soak(done=True, until=until)
+    # What time does not bring, somebody who deletes or restarts pods may, and nobody tells of that.
+    return Soak(done=False, until=missing.until, waiting_for=missing.waiting_for, look=missing.until is None)
+
+
+def candidate(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout | None, now: float) -> Soak | None:
+    """The soak of the running revision when it may become the last good one; None when it is that, or may not."""
+    current = memory.current
+    if plan.suspend or current is None or any(mark.outcome == "" for mark in memory.marks):
+        return None
+    if memory.ledger and memory.ledger[0].key == current.key:
+        return None
+    return soak(plan, memory, seen, rollout, now)
 
 
 def with_good(memory: Memory, good: Good, keep: int) -> tuple[Memory, tuple[Good, ...]]:

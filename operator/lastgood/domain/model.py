@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lastgood.domain.arrival import Rollout
 from lastgood.domain.health import Health, ProbeState
 from lastgood.domain.revision import ConfigSeen
 
@@ -150,3 +151,5 @@ class Surroundings:
     """Names of Rollbacks of this service that wait for a person."""
     missing_configs: tuple[str, ...] = ()
     """What the revision to go back to names and what is neither there nor kept."""
+    rollout: Rollout | None = None
+    """Read when nothing else keeps the running revision from being good."""

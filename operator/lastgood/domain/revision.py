@@ -5,7 +5,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 RESTART_ANNOTATION = "lastgood.dev/restarted-for"
@@ -26,6 +26,8 @@ class ConfigSeen:
     name: str
     hash: str = ""
     optional: bool = False
+    live: bool = field(default=False, compare=False)
+    """Whether a change comes to running pods: mounted whole, and by no init container."""
 
 
 def _digest(value: Any) -> str:
@@ -69,14 +71,16 @@ def revision_key(template: str, configs: Iterable[ConfigSeen]) -> str:
 
 def named_configs(template: Mapping[str, Any]) -> list[ConfigSeen]:
     """Every ConfigMap and Secret that a pod template names, once each, without hashes."""
-    found: dict[tuple[str, str], bool] = {}
+    found: dict[tuple[str, str], tuple[bool, bool]] = {}
 
-    def note(kind: str, source: Any, key: str = "name") -> None:
+    def note(kind: str, source: Any, key: str = "name", *, live: bool = False) -> None:
         if isinstance(source, dict) and source.get(key):
             place = (kind, str(source[key]))
-            found[place] = found.get(place, True) and bool(source.get("optional"))
+            optional, alive = found.get(place, (True, True))
+            found[place] = (optional and bool(source.get("optional")), alive and live)
 
     spec = template.get("spec") or {}
+    fixed = _fixed_volumes(spec)
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         for source in container.get("envFrom") or []:
             note("ConfigMap", source.get("configMapRef"))
@@ -86,14 +90,30 @@ def named_configs(template: Mapping[str, Any]) -> list[ConfigSeen]:
             note("ConfigMap", origin.get("configMapKeyRef"))
             note("Secret", origin.get("secretKeyRef"))
     for volume in spec.get("volumes") or []:
-        note("ConfigMap", volume.get("configMap"))
-        note("Secret", volume.get("secret"), "secretName")
+        live = volume.get("name") not in fixed
+        note("ConfigMap", volume.get("configMap"), live=live)
+        note("Secret", volume.get("secret"), "secretName", live=live)
         for source in (volume.get("projected") or {}).get("sources") or []:
-            note("ConfigMap", source.get("configMap"))
-            note("Secret", source.get("secret"))
+            note("ConfigMap", source.get("configMap"), live=live)
+            note("Secret", source.get("secret"), live=live)
     for pull in spec.get("imagePullSecrets") or []:
         note("Secret", {**pull, "optional": True})
-    return sorted(ConfigSeen(kind, name, optional=optional) for (kind, name), optional in found.items())
+    return sorted(
+        ConfigSeen(kind, name, optional=optional, live=live) for (kind, name), (optional, live) in found.items()
+    )
+
+
+def _fixed_volumes(spec: Mapping[str, Any]) -> set[str]:
+    """Volumes whose content, or what was made of it, stays as it was when the pod or the container started."""
+    fixed = set()
+    for container in spec.get("initContainers") or []:
+        # One that runs beside the others is a sidecar, which sees what changes.
+        once = container.get("restartPolicy") != "Always"
+        fixed |= {m.get("name") for m in container.get("volumeMounts") or [] if once}
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        mounts = container.get("volumeMounts") or []
+        fixed |= {m.get("name") for m in mounts if m.get("subPath") or m.get("subPathExpr")}
+    return fixed
 
 
 def version_of(deployment: Mapping[str, Any]) -> str:

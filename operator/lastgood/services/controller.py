@@ -16,7 +16,7 @@ from lastgood.domain.decide import (
     with_mark,
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
-from lastgood.domain.ledger import newest_other, with_good
+from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
@@ -188,7 +188,12 @@ class Controller:
         acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
         missing = await self._revisions.missing(service.key[0], target) if target else ()
-        return await self._around.look(service, acting=acting, missing=missing)
+        around = await self._around.look(service, acting=acting, missing=missing)
+        now = time.time()
+        soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
+        if soaking is not None and soaking.look:
+            around = replace(around, rollout=await self._revisions.rollout(service))
+        return around
 
     def _load(self, service: Service) -> None:
         try:

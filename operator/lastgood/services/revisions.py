@@ -1,9 +1,12 @@
 """What of a revision is read from and kept in the cluster: its configuration, its snapshot, its ReplicaSet."""
 
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 
+from lastgood.domain.arrival import Rollout, config_change, pod_times
 from lastgood.domain.model import Good, Key, TargetSeen
-from lastgood.domain.observed import sketch, target_seen
+from lastgood.domain.observed import sketch, target_seen, version_number
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     MISSING,
@@ -53,10 +56,34 @@ class Revisions:
             place = (key[0], config.name)
             self._table.config_users.setdefault(place, set()).add(key)
             if fresh or place not in self._table.configs:
-                found = await self._cluster.get("configmaps", *place)
-                self._table.configs[place] = MISSING if found is None else config_hash(found)
-            seen.append(ConfigSeen("ConfigMap", config.name, self._table.configs[place], config.optional))
+                await self._read_config(place)
+            seen.append(replace(config, hash=self._table.configs[place].hash))
         return seen
+
+    async def _read_config(self, place: Key) -> Object | None:
+        before = self._table.configs.get(place)
+        found = await self._cluster.get("configmaps", *place)
+        if found is not None:
+            self._table.put_config(place, config_hash(found), version_number(found), time.time())
+        elif self._table.configs.get(place) is before:
+            # An absence has no version: what the watch told while we asked is newer.
+            self._table.put_config(place, MISSING, before.version if before else 0, time.time())
+        return found
+
+    async def rollout(self, service: Service) -> Rollout:
+        """What tells whether the pods that run have the ConfigMaps of their revision."""
+        namespace = service.key[0]
+        seen, deployment = await self.see_fresh(service)
+        if seen is None or deployment is None:
+            return Rollout((), ())
+        changes = []
+        for config in seen.configs:
+            place = (namespace, config.name)
+            found = await self._read_config(place) if config.kind == "ConfigMap" else None
+            if found is not None:
+                changes.append(config_change(config, found, self._table.configs[place].since))
+        pods = await self._cluster.list_objects("pods", namespace, _selector(deployment)) if changes else ()
+        return Rollout(tuple(changes), pod_times(pods))
 
     async def _fingerprints(self, namespace: str, configs: tuple[ConfigSeen, ...]) -> list[ConfigSeen]:
         """The same, with Secrets told by their version where the installation lets us read them."""
@@ -72,7 +99,7 @@ class Revisions:
                 if error.status != 403:
                     raise
                 mark = ""
-            out.append(ConfigSeen("Secret", config.name, mark, config.optional))
+            out.append(replace(config, hash=mark))
         return out
 
     async def missing(self, namespace: str, good: Good) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import structlog
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
 from lastgood.domain.model import Good, Key, Memory, TargetSeen
-from lastgood.domain.observed import sketch
+from lastgood.domain.observed import sketch, version_number
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     RESTART_ANNOTATION,
@@ -227,13 +227,13 @@ class Rollbacks:
             content = {k: v for k, v in kept.items() if k in {"data", "binaryData", "immutable"}}
             if found is None:
                 fresh = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": key[0]}}
-                await self._cluster.create("configmaps", key[0], {**fresh, **content})
+                written = await self._cluster.create("configmaps", key[0], {**fresh, **content})
             elif found.get("immutable"):
                 return f"ConfigMap {name} is immutable and differs from the good one: delete it, and roll back by hand"
             else:
                 whole = {k: v for k, v in found.items() if k not in {"data", "binaryData"}}
-                await self._cluster.replace("configmaps", key[0], {**whole, **content})
-            self._table.configs[(key[0], name)] = config_hash(kept)
+                written = await self._cluster.replace("configmaps", key[0], {**whole, **content})
+            self._table.put_config((key[0], name), config_hash(written), version_number(written), time.time())
         return ""
 
     async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:

@@ -46,6 +46,16 @@ class Service:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigKnown:
+    """Content of a ConfigMap, as last seen."""
+
+    hash: str
+    since: float
+    """Since when this process has seen this content."""
+    version: int = 0
+
+
 @dataclass(slots=True)
 class Table:
     """All that is known."""
@@ -55,8 +65,8 @@ class Table:
     """Deployment to the services that watch it."""
     deployments: dict[Key, Sketch] = field(default_factory=dict)
     """Only those that are some service's target."""
-    configs: dict[Key, str] = field(default_factory=dict)
-    """ConfigMap to hash; only those that some target names."""
+    configs: dict[Key, ConfigKnown] = field(default_factory=dict)
+    """Only those that some target names."""
     config_users: dict[Key, set[Key]] = field(default_factory=dict)
     rollbacks: dict[Key, Object] = field(default_factory=dict)
     dependents: dict[Key, set[Key]] = field(default_factory=dict)
@@ -102,6 +112,17 @@ class Table:
         known = self.deployments.get(place)
         if known is None or known.resource_version <= seen.resource_version:
             self.deployments[place] = seen
+
+    def put_config(self, place: Key, content: str, version: int, now: float) -> bool:
+        """Keep the hash of a ConfigMap's content, unless something newer is known; whether it is another one."""
+        known = self.configs.get(place)
+        if known is not None and known.version > version:
+            return False
+        if known is not None and known.hash == content:
+            self.configs[place] = ConfigKnown(content, known.since, version)
+            return False
+        self.configs[place] = ConfigKnown(content, now, version)
+        return True
 
     def rollbacks_of(self, key: Key) -> list[Object]:
         """Rollbacks of a service, oldest first."""

@@ -1,13 +1,16 @@
 """When a revision counts as seen to be good, and where the target stands with respect to the ledger."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.domain.build import T0, failing, good, green, mark, passing, plan, seen
 
+from lastgood.domain.arrival import ConfigChange, PodTimes, Rollout
 from lastgood.domain.health import Health
-from lastgood.domain.ledger import MIN_PASSES, Soak, newest_other, soak, track, with_good
+from lastgood.domain.ledger import MIN_PASSES, Soak, candidate, newest_other, soak, track, with_good
 from lastgood.domain.model import Current, Memory, TargetSeen
+from lastgood.domain.revision import ConfigSeen
 
 
 def follow(memory: Memory, *steps: tuple[float, TargetSeen | None]) -> Memory:
@@ -90,7 +93,7 @@ _TIME = "the soak time to pass"
         pytest.param(green(health=Health("False", T0)), Soak(False, None, _GREEN), id="failing"),
         pytest.param(green(health=Health("Unknown", T0)), Soak(False, None, _GREEN), id="unknown is not green"),
         pytest.param(green(probes={"http": failing(T0)}), Soak(False, None, _GREEN), id="a probe fails"),
-        pytest.param(green(T0 - 600), Soak(True, T0, _TIME), id="soaked to the second"),
+        pytest.param(green(T0 - 600), Soak(True, T0), id="soaked to the second"),
         pytest.param(green(T0 - 599), Soak(False, T0 + 1, _TIME), id="a second short"),
         pytest.param(green(T0 - 900, complete_since=T0 - 10), Soak(False, T0 + 590, _TIME), id="complete last"),
         pytest.param(green(T0 - 900, health=Health("True", T0 - 10)), Soak(False, T0 + 590, _TIME), id="green last"),
@@ -110,13 +113,13 @@ _TIME = "the soak time to pass"
     ],
 )
 def test_soak(memory: Memory, expected: Soak) -> None:
-    assert soak(plan(soak=600), memory, T0) == expected
+    assert soak(plan(soak=600), memory, seen("v1"), None, T0) == expected
 
 
 def test_a_soak_of_no_length_still_wants_two_passes() -> None:
     memory = green(T0, probes={"http": passing(T0, runs=1)})
-    assert not soak(plan(soak=0), memory, T0 + 1).done
-    assert soak(plan(soak=0), replace(memory, probes={"http": passing(T0, runs=2)}), T0 + 1).done
+    assert not soak(plan(soak=0), memory, seen("v1"), None, T0 + 1).done
+    assert soak(plan(soak=0), replace(memory, probes={"http": passing(T0, runs=2)}), seen("v1"), None, T0 + 1).done
 
 
 def test_good_then_two_bad_ones_leads_back_to_the_good_one() -> None:
@@ -180,3 +183,59 @@ def test_what_soaked_is_no_longer_held_to_be_bad_but_its_rollback_still_counts()
 def test_a_good_revision_is_called_by_its_version_or_else_its_number() -> None:
     assert (good("v1").label, good("v1", version="").label) == ("v1", "revision 1")
     assert (Current("k", T0, 4).label, Current("k", T0, 4, "v4").label) == ("revision 4", "v4")
+
+
+_SETTINGS = (ConfigSeen("ConfigMap", "settings", "h2", live=True),)
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "rollout", "expected"),
+    [
+        pytest.param({}, (ConfigSeen("Secret", "s"),), None, Soak(True, T0), id="Secrets are no part of it"),
+        pytest.param({"restore_config_maps": False}, _SETTINGS, None, Soak(True, T0), id="nor ConfigMaps when ignored"),
+        pytest.param({}, _SETTINGS, None, Soak(False, T0 + 1, "a look at its pods", look=True), id="not looked yet"),
+        pytest.param({}, _SETTINGS, Rollout((), ()), Soak(True, T0), id="looked: all there"),
+        pytest.param(
+            {},
+            _SETTINGS,
+            Rollout((ConfigChange("settings", T0 - 60, live=True),), (PodTimes(T0 - 999, T0 - 998),)),
+            Soak(False, T0 + 60, "the kubelet to bring ConfigMap settings to the pods"),
+            id="looked: a mounted one is on its way",
+        ),
+        pytest.param(
+            {},
+            _SETTINGS,
+            Rollout((ConfigChange("settings", T0 - 900, live=False),), (PodTimes(T0 - 999, T0 - 998),)),
+            Soak(
+                False,
+                None,
+                "pods started after ConfigMap settings changed: running ones do not get it (kubectl rollout restart)",
+                look=True,
+            ),
+            id="looked: running pods never get it",
+        ),
+    ],
+)
+def test_a_soak_ends_when_the_pods_have_their_config_maps(
+    change: dict[str, Any], named: tuple[ConfigSeen, ...], rollout: Rollout | None, expected: Soak
+) -> None:
+    assert soak(plan(**change), green(T0 - 600), seen("v1", configs=named), rollout, T0) == expected
+
+
+def test_a_pod_may_be_as_old_as_a_good_revision_with_the_same_template() -> None:
+    """A ConfigMap that was deleted and made anew looks as if no pod had started without it."""
+    rollout = Rollout((ConfigChange("settings", T0 - 60, live=False, as_created=True),), (PodTimes(T0 - 999, None),))
+    target = seen("v1", configs=_SETTINGS)
+    assert soak(plan(), green(T0 - 600), target, rollout, T0).done
+    before = replace(good("v0"), template_hash=target.template_hash)
+    assert not soak(plan(), green(T0 - 600, ledger=(before,)), target, rollout, T0).done
+
+
+def test_only_what_may_become_the_last_good_one_is_a_candidate() -> None:
+    memory, target = green(T0 - 600), seen("v1")
+    assert candidate(plan(), memory, target, None, T0) == Soak(True, T0)
+    assert candidate(plan(suspend=True), memory, target, None, T0) is None
+    assert candidate(plan(), replace(memory, current=None), target, None, T0) is None
+    assert candidate(plan(), replace(memory, ledger=(good("v1"),)), target, None, T0) is None
+    assert candidate(plan(), replace(memory, ledger=(good("v0"), good("v1"))), target, None, T0) is not None
+    assert candidate(plan(), replace(memory, marks=(mark(outcome=""),)), target, None, T0) is None

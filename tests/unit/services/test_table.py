@@ -18,3 +18,13 @@ def test_the_answer_to_an_older_write_does_not_cover_an_approval() -> None:
     assert table.rollbacks[("ns", "rb")]["spec"]["approval"] == "Refused"
     table.put_rollback(rollback(12, approval="Refused", reason="later"))
     assert table.rollbacks[("ns", "rb")]["spec"]["reason"] == "later"
+
+
+def test_a_config_map_is_known_as_long_as_its_content_stands() -> None:
+    table, place = Table(), ("ns", "settings")
+    assert table.put_config(place, "a", 5, 100.0)
+    assert not table.put_config(place, "a", 7, 200.0), "a label changed"
+    assert table.configs[place].since == 100.0
+    assert not table.put_config(place, "b", 6, 300.0), "an older word came late"
+    assert table.put_config(place, "b", 8, 400.0)
+    assert (table.configs[place].hash, table.configs[place].since) == ("b", 400.0)
