@@ -77,7 +77,7 @@ async def make(options: Options) -> Context:
         cluster=cluster, table=table, factory=probes, metrics=metrics, storm_limit=options.storm_limit
     )
     store = KubeLease(cluster, options.lease_namespace or access.namespace, options.lease_name)
-    leadership = Leadership(store, me, on_gain=controller.lead, on_loss=controller.follow)
+    leadership = Leadership(store, me, on_gain=controller.lead, on_loss=controller.follow, on_return=controller.resume)
     holder.append(leadership)
     intake = Intake(table, controller, metrics)
     return Context(options, access, cluster, table, probes, controller, intake, leadership, metrics)

@@ -355,12 +355,63 @@ def by_hand(stage: Stage, name: str) -> None:
     assert stage.version(name) == "v1"
 
 
+def awaiting_stops_nobody(stage: Stage, name: str) -> None:
+    """While one waits for approval a person goes back by hand; then the waiting one has no object any more."""
+    stage.become_good(name, rollback={"policy": "Manual"})
+    stage.release_bad(name)
+    (waiting,) = until(lambda: stage.rollbacks(name, "AwaitingApproval"), within=40, says="it waits")
+    stage.cluster.create(rollback(f"{name}-by-hand", name, reason="no time to wait"))
+    stage.rolled_back(name)
+    assert stage.version(name) == "v1"
+    (ended,) = until(lambda: stage.rollbacks(name, "Failed"), within=40, says="the waiting one ends")
+    assert ended["metadata"]["name"] == waiting["metadata"]["name"]
+    assert ended["status"]["conditions"][0]["reason"] == "Superseded"
+    stage.wait(name, "RollingBack", "NotNeeded")
+
+
+def snapshot_gone_late(stage: Stage, name: str) -> None:
+    """What is to be put back disappears, or is forged, between preparation and approval."""
+    stage.become_good(name, rollback={"policy": "Manual"})
+    kept = stage.status(name)["goodRevisions"][0]["snapshot"]
+    stage.release_bad(name)
+    (waiting,) = until(lambda: stage.rollbacks(name, "AwaitingApproval"), within=40, says="it waits")
+    body = stage.cluster.get("ControllerRevision", kept)
+    assert body is not None
+    stage.cluster.delete("ControllerRevision", kept)
+    template = body["data"]["template"]
+    template["spec"]["containers"][0]["image"] = "evil/app:1"
+    forged = {k: body["metadata"][k] for k in ("name", "labels", "ownerReferences")}
+    stage.cluster.create({**body, "metadata": forged})
+    stage.cluster.patch("Rollback", waiting["metadata"]["name"], {"spec": {"approval": "Approved"}})
+    (failed,) = until(lambda: stage.rollbacks(name, "Failed"), within=40, says="it fails")
+    assert failed["status"]["conditions"][0]["reason"] == "ConfigGone"
+    assert "holds another pod template" in failed["status"]["conditions"][0]["message"]
+    assert stage.version(name) == "v2"
+
+
+def swept(stage: Stage, name: str) -> None:
+    """Snapshots go when no good revision and no Rollback names them."""
+    stage.become_good(name, stability={"soak": "1s", "keep": 1})
+    first = stage.status(name)["goodRevisions"][0]["snapshot"]
+    stage.cluster.put(deployment(name, "v2"))
+    stage.good(name, version="v2")
+    until(lambda: stage.cluster.get("ControllerRevision", first) is None, within=20, says="v1 is swept")
+    stage.release_bad(name, "v3")
+    done = stage.rolled_back(name)
+    before = done["status"]["from"]["snapshot"]
+    assert stage.cluster.get("ControllerRevision", before) is not None
+    stage.cluster.delete("Rollback", done["metadata"]["name"])
+    stage.cluster.put(deployment(name, "v4"))
+    stage.good(name, version="v4")
+    until(lambda: stage.cluster.get("ControllerRevision", before) is None, within=20, says="v3 is swept")
+
+
 CASES: list[Callable[[Stage, str], None]] = [
     target_not_found, secret_missing, config_map_missing, bad_probe, unknown_dependency, dependency_cycle, suspended,
     not_needed, disabled, breach_pending, breach_target_gone, target_paused, scaled_to_zero, no_good_revision,
     already_on_last_good, breach_older_than_release, dependency_unhealthy, dependency_unknown, too_few_samples,
     gitops_managed, config_gone, snapshot_gone, quarantined, refused, approved, rollback_failed, dry_run, cooldown,
-    limit_reached, by_hand,
+    limit_reached, by_hand, awaiting_stops_nobody, snapshot_gone_late, swept,
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from lastgood.web.server import Heart, serve
 
 _log = structlog.get_logger(__name__)
 PRUNE_SECONDS = 600.0
+SLEPT_SECONDS = 5.0
+"""A process that did nothing for longer has not looked at anything meanwhile."""
 
 
 def configure_logging(style: str, level: str) -> None:
@@ -66,10 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
 
-async def _beat(heart: Heart) -> None:
+async def _beat(heart: Heart, context: Context) -> None:
     while True:
-        heart.last = time.monotonic()
+        heart.last, before = time.monotonic(), time.time()
         await asyncio.sleep(1)
+        # A suspended machine may stop the monotonic clock; one that is set forward has let no time pass.
+        slept = max(time.monotonic() - heart.last, time.time() - before) - 1
+        if slept >= SLEPT_SECONDS:
+            _log.warning("stood still", seconds=round(slept, 1))
+            context.controller.slept(slept)
 
 
 async def _prune(context: Context) -> None:
@@ -97,7 +104,7 @@ async def _main(options: Options) -> int:
     watching = asyncio.create_task(watch(context, options.namespaces, stop, began), name="watch")
     tasks = [
         watching,
-        asyncio.create_task(_beat(heart), name="beat"),
+        asyncio.create_task(_beat(heart, context), name="beat"),
         asyncio.create_task(_prune(context), name="prune"),
         asyncio.create_task(context.controller.fleet.run(), name="fleet"),
         asyncio.create_task(context.controller.queue.run(), name="queue"),

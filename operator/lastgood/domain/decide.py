@@ -42,6 +42,9 @@ class StartRollback:
 
 Action = RecordGood | StartRollback
 
+MARKS = 101
+"""How many rollbacks of a service are remembered: one more than the largest limit that can be asked for."""
+
 LOOK_SECONDS = 60.0
 """How often pods are looked at that do not have their revision's configuration."""
 
@@ -146,8 +149,9 @@ def mark_started(memory: Memory, action: StartRollback, now: float) -> Memory:
 def with_mark(memory: Memory, mark: Mark) -> Memory:
     """The memory with one more rollback, newest first."""
     # A revision that was bad, then good, is bad again under the same name: the older mark gives way.
-    others = (other for other in memory.marks if other.name != mark.name)
-    return replace(memory, marks=(mark, *others)[:20])
+    others = tuple(other for other in memory.marks if other.name != mark.name)
+    kept = others[: MARKS - 1] + tuple(other for other in others[MARKS - 1 :] if not other.outcome)
+    return replace(memory, marks=(mark, *kept))
 
 
 def mark_ended(memory: Memory, name: str, outcome: str, now: float) -> Memory:

@@ -180,16 +180,17 @@ def quarantined(case: Case) -> Objection | None:
                 f"Rollback {mark.name} of this revision was deleted before it ended, which is taken for a no: "
                 "create one by hand to go back",
             )
-        if mark.outcome in {"Failed", "Superseded"}:
+        if mark.outcome == "Failed":
             return Objection(
                 "RollbackFailed",
                 f"Rollback {mark.name} from this revision failed: see kubectl describe rollback {mark.name}",
             )
         if mark.outcome:
+            was = "was about to be" if mark.outcome == "Superseded" else "was"
             return Objection(
                 "Quarantined",
-                f"this revision was rolled back before (Rollback {mark.name}) and came back: Lastgood does not fight; "
-                "release another revision, or create a Rollback by hand",
+                f"this revision {was} rolled back before (Rollback {mark.name}) and came back: Lastgood does not "
+                "fight; release another revision, or create a Rollback by hand",
             )
     return None
 

@@ -116,6 +116,24 @@ def _fixed_volumes(spec: Mapping[str, Any]) -> set[str]:
     return fixed
 
 
+def altered(snapshot: Mapping[str, Any], owner_uid: str, template: str, configs: Iterable[ConfigSeen]) -> str:
+    """What is wrong with a kept revision; empty when it is what was kept. ``template``: hash of its pod template."""
+    owners = {o.get("uid") for o in snapshot["metadata"].get("ownerReferences") or ()}
+    data = snapshot.get("data") or {}
+    if owner_uid not in owners:
+        return "belongs to somebody else"
+    if template_hash(data.get("template") or {}) != template:
+        return "holds another pod template than the one that was seen to be good"
+    kept = data.get("configMaps") or {}
+    for config in configs:
+        if config.kind == "ConfigMap" and config.hash not in {"", MISSING}:
+            if config.name not in kept:
+                return f"lacks ConfigMap {config.name}"
+            if config_hash(kept[config.name]) != config.hash:
+                return f"holds another content of ConfigMap {config.name} than the one that was seen to be good"
+    return ""
+
+
 def version_of(deployment: Mapping[str, Any]) -> str:
     """The version that a person knows: app.kubernetes.io/version of the template, the object, or the image's tag."""
     template = deployment.get("spec", {}).get("template", {})

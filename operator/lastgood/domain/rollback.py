@@ -48,6 +48,10 @@ class RollbackSeen:
     dry_run: bool = False
     executed_at: float | None = None
     from_template_hash: str = ""
+    config_maps: tuple[tuple[str, str, str], ...] = ()
+    """Name, hash before and hash to put back, of each ConfigMap that differs."""
+    kept_as: str = ""
+    """ControllerRevision that holds what ran before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,13 @@ def _execute(rollback: RollbackSeen, plan: Plan, seen: TargetSeen, target: Good)
     halfway = plan.restore_config_maps and seen.template_hash == rollback.from_template_hash
     if rollback.bad_key and seen.key != rollback.bad_key and not halfway:
         text = "another revision was released before the patch: this rollback no longer applies"
+        now = {c.name: c.hash for c in seen.configs}
+        restored = [name for name, before, after in rollback.config_maps if before != after == now.get(name)]
+        if restored:
+            text += (
+                f"; ConfigMap {', '.join(restored)} had been put back already: see whether the new revision wants it "
+                f"so, its content before is in ControllerRevision {rollback.kept_as}"
+            )
         return _fail(step, "Superseded", text)
     if seen.paused:
         return _fail(step, "TargetPaused", f"the Deployment is paused: kubectl rollout resume deployment/{plan.target}")

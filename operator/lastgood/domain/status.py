@@ -1,6 +1,7 @@
 """Memory to status and back: what a restart finds again."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lastgood.api.base import seconds
@@ -126,6 +127,18 @@ def good_from_status(entry: Mapping[str, Any]) -> Good:
         images=tuple(entry.get("images") or ()),
         configs=tuple(ConfigSeen(c["kind"], c["name"], c.get("hash") or "") for c in entry.get("configs") or ()),
     )
+
+
+def unseen(memory: Memory, seconds: float) -> Memory:
+    """The memory after so many seconds in which nobody looked: failures go on, but that time does not count."""
+    health = memory.health
+    probes = {
+        name: replace(p, since=p.since + seconds, run_since=p.run_since + seconds) if p.state is State.FAILING else p
+        for name, p in memory.probes.items()
+    }
+    if health.state == "False":
+        health = replace(health, since=health.since + seconds)
+    return replace(memory, probes=probes, health=health)
 
 
 def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory:

@@ -20,13 +20,13 @@ from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
-from lastgood.domain.status import from_status
+from lastgood.domain.status import from_status, unseen
 from lastgood.services import preparation
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
 from lastgood.services.objects import rollback_object
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks, ended_as, is_final
+from lastgood.services.rollbacks import AWAITING_APPROVAL, Rollbacks, ended_as, is_final, phase_of
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
@@ -79,6 +79,16 @@ class Controller:
             if not is_final(rollback):
                 self.queue.add((namespace, rollback["spec"]["service"]))
 
+    async def resume(self) -> None:
+        """The API server is back and nobody else led: what could not be written since is written now."""
+        for key in self._table.services:
+            self.queue.add(key)
+
+    def slept(self, seconds: float) -> None:
+        """Count no failure for a time in which this process stood still (a paused machine) and saw nothing."""
+        for service in self._table.services.values():
+            service.memory = unseen(service.memory, seconds)
+
     async def follow(self) -> None:
         """Stop probing and acting, go on watching."""
         self.leading = False
@@ -92,7 +102,7 @@ class Controller:
         """A service was deleted."""
         self.fleet.remove(key)
         self.queue.forget(key)
-        self._around.failing.discard(key)
+        self._around.note(key, "")
         self._metrics.services.set(len(self._table.services))
         for other in self._table.dependents.get(key, ()):
             self.queue.add((key[0], other[1]))
@@ -134,7 +144,7 @@ class Controller:
 
     def _note_health(self, service: Service) -> None:
         state = service.memory.health.state
-        (self._around.failing.add if state == "False" else self._around.failing.discard)(service.key)
+        self._around.note(service.key, state)
         self._metrics.health.labels(*service.key).set({"True": 1, "False": 0}.get(state, -1))
         for other in self._table.dependents.get(service.key, ()):
             self.queue.add(other)
@@ -156,11 +166,10 @@ class Controller:
             service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
         )
         service.memory = decision.memory
-        dropped: tuple[str, ...] = ()
         for action in decision.actions:
             match action:
                 case RecordGood():
-                    dropped = await self._record(service, action)
+                    await self._record(service, action)
                 case StartRollback():
                     await self._start(service, action)
         if decision.actions:
@@ -170,9 +179,11 @@ class Controller:
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
         await self._teller.write(service, decision)
-        for name in dropped:
-            await self._cluster.delete("controllerrevisions", key[0], name)
         again = await self._carry_on(service)
+        if service.litter:
+            # Once status no longer names them; a process that dies before this leaves it to the next one's sweep.
+            await self._revisions.sweep(service)
+            service.litter = False
         wishes = [at for at in (decision.recheck_at, again) if at is not None]
         if around.problems or seen is None:
             wishes.append(time.time() + HEAL_SECONDS)
@@ -187,7 +198,7 @@ class Controller:
         due = health.state == "False" and time.time() >= health.since + plan.failing_for
         acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
-        missing = await self._revisions.missing(service.key[0], target) if target else ()
+        missing = await self._revisions.missing(service, target) if target else ()
         around = await self._around.look(service, acting=acting, missing=missing)
         now = time.time()
         soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
@@ -240,18 +251,17 @@ class Controller:
         self.fleet.put(service.key, slots)
         service.prepared_for = wanted
 
-    async def _record(self, service: Service, action: RecordGood) -> tuple[str, ...]:
+    async def _record(self, service: Service, action: RecordGood) -> None:
         good = await self._revisions.keep(service, action.key, time.time())
         if good is None:
             self.queue.add_at(service.key, 1)
-            return ()
+            return
         service.memory, dropped = with_good(service.memory, good, service.plan.keep)
+        service.litter = service.litter or bool(dropped)
         _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
         await self._teller.event(
             service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good"
         )
-        kept = {g.snapshot for g in service.memory.ledger}
-        return tuple(g.snapshot for g in dropped if g.snapshot not in kept)
 
     async def _start(self, service: Service, action: StartRollback) -> None:
         namespace = service.key[0]
@@ -278,6 +288,7 @@ class Controller:
             if is_final(body):
                 if any(m.name == name and not m.outcome for m in service.memory.marks):
                     service.memory = mark_ended(service.memory, name, ended_as(body), time.time())
+                    service.litter = True
                     self.queue.add(service.key)
                 continue
             if not known:
@@ -293,8 +304,8 @@ class Controller:
                 # The poke makes validation as quick as the target answers.
                 self.fleet.poke(service.key)
                 self.queue.add(service.key)
-            if not is_final(after):
-                # One at a time: the next begins when this one has ended.
+            if not is_final(after) and phase_of(after) != AWAITING_APPROVAL:
+                # One at a time: the next begins when this one has ended. One that waits for a person stops nobody.
                 break
         return min(again) if again else None
 

@@ -11,12 +11,12 @@ from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     MISSING,
     ConfigSeen,
+    altered,
     clean_template,
     config_hash,
     secret_fingerprint,
-    template_hash,
 )
-from lastgood.services.objects import owned_metadata
+from lastgood.services.objects import OWNER_LABEL, owned_metadata
 from lastgood.services.table import Service, Table
 
 
@@ -102,9 +102,9 @@ class Revisions:
             out.append(replace(config, hash=mark))
         return out
 
-    async def missing(self, namespace: str, good: Good) -> tuple[str, ...]:
+    async def missing(self, service: Service, good: Good) -> tuple[str, ...]:
         """What a good revision names that is neither there nor kept. ConfigMaps are kept with the revision."""
-        gone = []
+        namespace, gone = service.key[0], []
         for config in good.configs:
             if config.kind != "Secret" or config.hash in {"", MISSING}:
                 continue
@@ -114,10 +114,30 @@ class Revisions:
             except ClusterError as error:
                 if error.status != 403:
                     raise
-        snapshot = await self._cluster.get("controllerrevisions", namespace, good.snapshot)
-        if snapshot is None:
-            gone.append(f"its ControllerRevision {good.snapshot}")
-        return tuple(gone)
+        _, problem = await self.kept(service, good)
+        return (*gone, problem) if problem else tuple(gone)
+
+    async def kept(self, service: Service, good: Good) -> tuple[Object, str]:
+        """The ControllerRevision of a good revision, and what keeps it from being used; empty when nothing does."""
+        found = await self._cluster.get("controllerrevisions", service.key[0], good.snapshot)
+        if found is None:
+            return {}, f"its ControllerRevision {good.snapshot}"
+        wrong = altered(found, service.uid, good.template_hash, good.configs)
+        return found, f"its ControllerRevision {good.snapshot} as it was (this one {wrong})" if wrong else ""
+
+    async def sweep(self, service: Service) -> None:
+        """Delete what was kept and is needed no more: by no good revision, no open Rollback, no record of one."""
+        needed: set[str | None] = {good.snapshot for good in service.memory.ledger}
+        for body in self._table.rollbacks_of(service.key):
+            status = body.get("status") or {}
+            needed |= {(status.get(side) or {}).get("snapshot") for side in ("from", "to")}
+        namespace = service.key[0]
+        selector = f"{OWNER_LABEL}={service.key[1][:63]}"
+        for found in await self._cluster.list_objects("controllerrevisions", namespace, selector):
+            metadata = found["metadata"]
+            owners = {o.get("uid") for o in metadata.get("ownerReferences") or ()}
+            if service.uid in owners and metadata["name"] not in needed:
+                await self._cluster.delete("controllerrevisions", namespace, metadata["name"])
 
     async def keep(self, service: Service, expected_key: str, now: float) -> Good | None:
         """Keep the running revision; None when it is no longer the one that was seen to be good."""
@@ -167,10 +187,8 @@ class Revisions:
             if error.status != 409:
                 raise
             # The name is the content's hash: what is there is what we would write, if it is whole and ours.
-            kept = await self._cluster.get("controllerrevisions", namespace, name)
-            owners = {o.get("uid") for o in (kept or {}).get("metadata", {}).get("ownerReferences") or ()}
-            whole = kept is not None and template_hash(kept["data"]["template"]) == seen.template_hash
-            if not whole or service.uid not in owners:
+            there = await self._cluster.get("controllerrevisions", namespace, name)
+            if there is None or altered(there, service.uid, seen.template_hash, seen.configs):
                 await self._cluster.delete("controllerrevisions", namespace, name)
                 await self._cluster.create("controllerrevisions", namespace, body)
         return name

@@ -55,7 +55,17 @@ def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
         dry_run=bool(spec.get("dryRun")),
         executed_at=from_text(executed["at"]) if executed.get("state") == "Done" and executed.get("at") else None,
         from_template_hash=(status.get("from") or {}).get("templateHash") or "",
+        config_maps=_config_maps(status),
+        kept_as=(status.get("from") or {}).get("snapshot") or "",
     )
+
+
+def _config_maps(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    before, after = (
+        {c["name"]: c.get("hash") for c in (status.get(side) or {}).get("configs") or () if c["kind"] == "ConfigMap"}
+        for side in ("from", "to")
+    )
+    return tuple((name, before.get(name, ""), good) for name, good in after.items() if before.get(name) != good)
 
 
 class Rollbacks:
@@ -72,7 +82,7 @@ class Rollbacks:
             missing: tuple[str, ...] = ()
             if service and not rollback.done & {"Prepared"}:
                 target = find_target(rollback, service.memory, seen)
-                missing = await self._revisions.missing(service.key[0], target) if target else ()
+                missing = await self._revisions.missing(service, target) if target else ()
             now = time.time()
             todo = advance(
                 rollback=rollback,
@@ -148,8 +158,10 @@ class Rollbacks:
     async def _prepare(
         self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
     ) -> Object:
+        kept, problem = await self._revisions.kept(service, target)
+        if problem:
+            return await self._config_gone(body, todo, service, target, problem)
         name = await self._revisions.snapshot(service, seen, deployment, purpose="before-rollback")
-        kept = await self._kept(service.key, target)
         diff = difference(deployment["spec"]["template"], kept["data"]["template"])
         changed = self._changed_configs(seen, target)
         told = f"the running state is kept in ControllerRevision {name}"
@@ -163,17 +175,17 @@ class Rollbacks:
         now = {c.name: c.hash for c in seen.configs if c.kind == "ConfigMap"}
         return [c.name for c in target.configs if c.kind == "ConfigMap" and now.get(c.name) != c.hash]
 
-    async def _kept(self, key: Key, target: Good) -> Object:
-        kept = await self._cluster.get("controllerrevisions", key[0], target.snapshot)
-        if kept is None:
-            raise ClusterError(404, f"ControllerRevision {target.snapshot} is gone")
-        return kept
+    async def _config_gone(self, body: Object, todo: Next, service: Service, target: Good, problem: str) -> Object:
+        text = f"{target.label} needs {problem}, which does not exist"
+        return await self._end(body, replace(todo, reason="ConfigGone", message=text), service, "Failed")
 
     async def _patch(
         self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
     ) -> Object:
         rehearse = todo.do is Do.REHEARSE
-        kept = await self._kept(service.key, target)
+        kept, problem = await self._revisions.kept(service, target)
+        if problem:
+            return await self._config_gone(body, todo, service, target, problem)
         template = clean_template(kept["data"]["template"])
         uid = body["metadata"]["uid"]
         from_key = (body.get("status") or {}).get("from", {}).get("key", "")

@@ -2,6 +2,7 @@
 
 import time
 
+from lastgood.domain.breadth import mass_breach
 from lastgood.domain.model import Key, Problem, Surroundings
 from lastgood.domain.ports import Cluster
 from lastgood.services.rollbacks import AWAITING_APPROVAL, is_final, phase_of
@@ -10,8 +11,9 @@ from lastgood.services.table import Service, Table
 CHECK_TTL = 5.0
 """How old a check of our own connectivity may be when a verdict rests on it, seconds."""
 
-MASS_MIN, MASS_SHARE = 5, 0.5
-"""So many failing services, and this share of all, are taken for one cause."""
+
+COUNT_TTL = 1.0
+"""How old a count of the failing services may be, seconds."""
 
 
 class Around:
@@ -20,8 +22,14 @@ class Around:
     def __init__(self, cluster: Cluster, table: Table, *, storm_limit: int) -> None:
         self._cluster, self._table, self._storm_limit = cluster, table, storm_limit
         self._checked_at, self._trouble = 0.0, ""
-        self.failing: set[Key] = set()
-        """Services whose health is False, kept by the controller."""
+        self._counted_at, self._failing_since = 0.0, list[float]()
+        self._failing: set[Key] = set()
+        self._healthy: set[Key] = set()
+
+    def note(self, key: Key, state: str) -> None:
+        """Keep count of a service's health: "True", "False" or else."""
+        (self._failing.add if state == "False" else self._failing.discard)(key)
+        (self._healthy.add if state == "True" else self._healthy.discard)(key)
 
     async def look(self, service: Service, *, acting: bool, missing: tuple[str, ...]) -> Surroundings:
         """Surroundings of a service; ``acting`` when a rollback may follow, which is worth asking the network for."""
@@ -49,7 +57,7 @@ class Around:
             failing_dependencies=tuple(failing),
             unknown_dependencies=tuple(unknown),
             connectivity=await self._connectivity() if acting else "",
-            mass_breach=self._mass(),
+            mass_breach=self._mass(service) if acting else "",
             rollbacks_under_way=self._under_way(),
             storm_limit=self._storm_limit,
             awaiting_approval=tuple(
@@ -72,8 +80,11 @@ class Around:
             not is_final(body) and phase_of(body) != AWAITING_APPROVAL for body in self._table.rollbacks.values()
         )
 
-    def _mass(self) -> str:
-        failing, total = len(self.failing), len(self._table.services)
-        if failing >= MASS_MIN and failing >= MASS_SHARE * total:
-            return f"{failing} of {total} services fail at once"
-        return ""
+    def _mass(self, service: Service) -> str:
+        now = time.monotonic()
+        if now - self._counted_at >= COUNT_TTL:
+            # Once a second: when all fail, all ask.
+            others = (self._table.services[key].memory for key in self._failing if key in self._table.services)
+            self._failing_since = sorted(other.health.since for other in others if other.ledger)
+            self._counted_at = now
+        return mass_breach(service.memory.health.since, self._failing_since, len(self._healthy))

@@ -37,6 +37,8 @@ class Service:
     refers: bool = False
     """Whether its probes read Secrets or ConfigMaps, which have to be read again now and then."""
     breach_outcome_at: float = 0.0
+    litter: bool = False
+    """Whether there may be ControllerRevisions of it that nothing needs any more."""
 
     def reference(self) -> Object:
         """What an Event or owner reference needs."""

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.domain.build import T0, around, breaching, failing, good, green, mark, passing, plan, seen
 
+from lastgood.api.monitoredservice import RollbackLimit
 from lastgood.domain import decide as module
 from lastgood.domain.decide import (
+    MARKS,
     Condition,
     Decision,
     RecordGood,
@@ -349,10 +351,18 @@ def test_a_revision_that_was_good_in_between_is_marked_anew_under_the_same_name(
 
 
 def test_old_marks_go_and_the_newest_stay() -> None:
-    memory = Memory(marks=tuple(mark(f"r{n}") for n in range(20)))
+    memory = Memory(marks=tuple(mark(f"r{n}") for n in range(MARKS)))
     after = mark_started(memory, START, T0)
-    assert len(after.marks) == 20
-    assert (after.marks[0].name, after.marks[-1].name) == ("shop-v2", "r18")
+    assert len(after.marks) == MARKS
+    assert (after.marks[0].name, after.marks[-1].name) == ("shop-v2", f"r{MARKS - 2}")
+
+
+def test_a_mark_of_a_rollback_under_way_never_goes_and_the_largest_limit_can_be_reached() -> None:
+    waits = mark("waits", ended=None, outcome="")
+    memory = Memory(marks=(*(mark(f"r{n}") for n in range(MARKS)), waits))
+    assert mark_started(memory, START, T0).marks[-1] == waits
+    largest = RollbackLimit.model_fields["count"].metadata
+    assert max(getattr(m, "le", 0) or 0 for m in largest) < MARKS
 
 
 def test_an_end_is_noted_on_its_mark_alone_and_stays() -> None:

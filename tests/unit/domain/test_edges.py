@@ -14,7 +14,7 @@ from lastgood.domain.health import Health, ProbeState, State
 from lastgood.domain.model import Memory, Plan
 from lastgood.domain.observed import sketch, target_seen
 from lastgood.domain.revision import ConfigSeen
-from lastgood.domain.status import from_status, merge_conditions, plan_of, to_status
+from lastgood.domain.status import from_status, merge_conditions, plan_of, to_status, unseen
 
 FULL = breaching(
     T0 - 300.123456,
@@ -68,6 +68,16 @@ def test_what_nobody_saw_does_not_count_as_failing() -> None:
     assert restored.probes["tcp"].since == T0 - 900
     healthy = from_status(to_status(replace(FULL, health=Health("True", T0))), unobserved=40)
     assert healthy.health == Health("True", T0)
+
+
+def test_a_process_that_stood_still_counts_that_time_for_no_failure() -> None:
+    after = unseen(FULL, 40)
+    assert after.health == Health("False", FULL.health.since + 40)
+    assert after.probes["http"].since == FULL.probes["http"].since + 40
+    assert after.probes["tcp"] == FULL.probes["tcp"]
+    assert replace(after, probes=FULL.probes, health=FULL.health) == FULL
+    healthy = replace(FULL, health=Health("True", T0))
+    assert unseen(healthy, 40).health == Health("True", T0)
 
 
 def test_the_last_good_one_is_shown_by_its_version() -> None:

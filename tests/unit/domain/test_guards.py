@@ -212,8 +212,8 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         "superseded before the patch and back again",
         guards.quarantined,
         with_memory(marks=(mark(outcome="Superseded"),)),
-        "RollbackFailed",
-        "Rollback rb from this revision failed",
+        "Quarantined",
+        "this revision was about to be rolled back before (Rollback rb) and came back",
         None,
     ),
     (

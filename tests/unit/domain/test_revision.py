@@ -9,6 +9,7 @@ from lastgood.domain.revision import (
     MISSING,
     RESTART_ANNOTATION,
     ConfigSeen,
+    altered,
     clean_template,
     config_hash,
     difference,
@@ -263,3 +264,39 @@ def test_difference_leaves_its_arguments_alone() -> None:
 )
 def test_gitops_manager(metadata: dict[str, Any], tool: str) -> None:
     assert gitops_manager(metadata) == tool
+
+
+_TEMPLATE = {"spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+_MAP = {"data": {"k": "v"}}
+
+
+def _kept(**data: Any) -> dict[str, Any]:
+    body = {"template": _TEMPLATE, "configMaps": {"settings": _MAP}, **data}
+    return {"metadata": {"ownerReferences": [{"uid": "ms"}]}, "data": body}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "wrong"),
+    [
+        pytest.param(_kept(), "", id="as it was kept"),
+        pytest.param(_kept(configMaps={"settings": _MAP, "more": _MAP}), "", id="more than is wanted"),
+        pytest.param({**_kept(), "metadata": {}}, "belongs to somebody else", id="no owner"),
+        pytest.param(_kept(template={}), "holds another pod template", id="another template"),
+        pytest.param({**_kept(), "data": None}, "holds another pod template", id="empty"),
+        pytest.param(_kept(configMaps={}), "lacks ConfigMap settings", id="a ConfigMap is missing"),
+        pytest.param(
+            _kept(configMaps={"settings": {"data": {"k": "w"}}}),
+            "holds another content of ConfigMap settings",
+            id="a ConfigMap has another content",
+        ),
+    ],
+)
+def test_a_kept_revision_is_used_only_as_it_was_kept(snapshot: dict[str, Any], wrong: str) -> None:
+    configs = [
+        ConfigSeen("ConfigMap", "settings", config_hash(_MAP)),
+        ConfigSeen("ConfigMap", "not-there-then", MISSING),
+        ConfigSeen("Secret", "s", "whatever"),
+    ]
+    found = altered(snapshot, "ms", template_hash(_TEMPLATE), configs)
+    assert found.startswith(wrong)
+    assert bool(found) == bool(wrong)

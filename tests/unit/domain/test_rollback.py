@@ -8,6 +8,7 @@ from tests.unit.domain.build import T0, failing, good, green, passing, plan, see
 
 from lastgood.domain.health import Health
 from lastgood.domain.model import Memory, Plan, TargetSeen
+from lastgood.domain.revision import ConfigSeen
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
 
 MEMORY = green(T0 - 50, key="v2", ledger=(good("v1"), good("v0", revision=9, version="0.9")))
@@ -413,3 +414,15 @@ def test_a_rollback_by_hand_applies_whatever_runs() -> None:
 )
 def test_outcome_of(phase: str, reason: str, upto: str, outcome: str) -> None:
     assert outcome_of(phase, reason, done(upto=upto)) == outcome
+
+
+def test_superseded_halfway_says_what_was_put_back_already() -> None:
+    """Killed, or overtaken, between the ConfigMaps and the template."""
+    differ = (("settings", "bad", "good"), ("other", "old", "new"))
+    configs = (ConfigSeen("ConfigMap", "other", "theirs"), ConfigSeen("ConfigMap", "settings", "good"))
+    found = nexts("Executed", target=seen("v3", configs=configs), config_maps=differ, kept_as="shop-v2")
+    assert (found.do, found.reason) == (Do.FAIL, "Superseded")
+    assert "ConfigMap settings had been put back already" in found.message
+    assert "ControllerRevision shop-v2" in found.message
+    untouched = nexts("Executed", target=seen("v3"), config_maps=differ, kept_as="shop-v2")
+    assert "put back" not in untouched.message

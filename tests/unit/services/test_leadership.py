@@ -63,7 +63,8 @@ class Replica:
         self.view = store.seen_by(name)
         self.gains: list[tuple[float, float]] = []
         self.losses: list[float] = []
-        self.leadership = Leadership(self.view, name, on_gain=self._gain, on_loss=self._loss)
+        self.returns: list[float] = []
+        self.leadership = Leadership(self.view, name, on_gain=self._gain, on_loss=self._loss, on_return=self._return)
         self.task: asyncio.Task[None] | None = None
 
     async def _gain(self, unobserved: float) -> None:
@@ -73,6 +74,10 @@ class Replica:
     async def _loss(self) -> None:
         assert not self.leads
         self.losses.append(now())
+
+    async def _return(self) -> None:
+        assert self.leads
+        self.returns.append(now())
 
     @property
     def leads(self) -> bool:
@@ -166,7 +171,10 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(after: float
     assert both[-1] == (False, True)
     silent = sum(1 for leads in both if leads == (False, False)) * 0.05
     assert silent >= MARGIN_SECONDS - 0.1
-    assert len(a.losses) == 1
+    assert a.losses == [], "it has not heard of the other one yet"
+    store.away.clear()
+    await asyncio.sleep(RENEW_SECONDS + 0.1)
+    assert (len(a.losses), a.returns, a.leads) == (1, [], False)
     await b.stop()
     await a.stop()
 
@@ -198,18 +206,65 @@ async def test_a_short_failure_of_the_server_loses_nothing() -> None:
     await b.stop()
 
 
-async def test_who_lost_it_may_lead_again_and_is_told_of_the_gap() -> None:
+async def test_when_only_the_server_was_away_the_leader_goes_on_where_it_is() -> None:
+    """It has looked all the time, so there is no gap to be told of."""
+    store = FakeStore()
+    a, b = Replica(store, "a").start(), Replica(store, "b").start()
+    await asyncio.sleep(10)
+    store.away.update({"a", "b"})
+    await asyncio.sleep(9)
+    assert (a.leads, a.losses) == (False, [])
+    store.away.clear()
+    await asyncio.sleep(RENEW_SECONDS + 0.1)
+    assert (a.leads, len(a.gains), len(a.returns), a.losses, b.gains) == (True, 1, 1, [], [])
+    await asyncio.sleep(60)
+    assert (len(a.returns), b.gains) == (1, [])
+    await a.stop()
+    await b.stop()
+
+
+async def test_who_comes_back_after_another_led_begins_anew_and_is_told_of_the_gap() -> None:
     store = FakeStore()
     a = Replica(store, "a").start()
     await asyncio.sleep(10)
     store.away.add("a")
-    await asyncio.sleep(30)
-    assert (a.leads, len(a.losses)) == (False, 1)
-    store.away.clear()
-    await asyncio.sleep(5)
-    assert a.leads
-    assert a.gains[1][1] == pytest.approx(30, abs=2 * RENEW_SECONDS)
+    b = Replica(store, "b").start()
+    await asyncio.sleep(15)
+    await b.kill(store)
+    killed = now()
+    await asyncio.sleep(20)
+    store.away.discard("a")
+    await asyncio.sleep(LEASE_SECONDS + RENEW_SECONDS + 0.1)
+    assert (a.leads, len(a.losses), len(a.gains), a.returns) == (True, 1, 2, [])
+    assert a.gains[1][1] == pytest.approx(a.gains[1][0] - killed, abs=RENEW_SECONDS + 0.1)
     await a.stop()
+
+
+async def test_another_that_led_and_left_while_it_was_cut_off_is_noticed() -> None:
+    store = FakeStore()
+    a = Replica(store, "a").start()
+    await asyncio.sleep(10)
+    store.away.add("a")
+    b = Replica(store, "b").start()
+    await asyncio.sleep(15)
+    await b.stop()
+    store.away.clear()
+    await asyncio.sleep(RENEW_SECONDS + 0.1)
+    assert (a.leads, len(a.losses), len(a.gains), a.returns) == (True, 1, 2, [])
+    await a.stop()
+
+
+async def test_a_gap_is_no_shorter_than_what_was_seen_of_it() -> None:
+    """The other machine's clock is an hour ahead: its last renewal seems not to have come yet."""
+    store = FakeStore()
+    store.version = 1
+    spec = {"holderIdentity": "other", "renewTime": "2027-01-15T09:00:00Z"}
+    store.lease = {"metadata": {"resourceVersion": "1"}, "spec": spec}
+    b = Replica(store, "b").start()
+    await asyncio.sleep(LEASE_SECONDS + RENEW_SECONDS)
+    ((_, unobserved),) = b.gains
+    assert unobserved >= LEASE_SECONDS
+    await b.stop()
 
 
 async def test_an_orderly_end_lets_the_next_one_in_at_its_next_look() -> None:
