@@ -54,7 +54,7 @@ integration: env ## a real API server, a real PostgreSQL and Redis
 	@$(py) -m pytest tests/integration -q
 
 e2e: env ## a real node
-	@$(py) -m pytest tests/e2e -q
+	@CLUSTER=$(CLUSTER) $(py) -m pytest tests/e2e -q
 
 test: env lint types layers generated unit integration e2e ## everything
 

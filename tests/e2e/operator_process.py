@@ -1,4 +1,4 @@
-"""The operator as a process in the lab's network, so that a test can kill it where it stands."""
+"""The operator as a process in the node's network, so that a test can kill it where it stands."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import Lab
+from tests.e2e.cluster import Cluster
 
 
 class Operator:
     """One operator for one namespace."""
 
-    def __init__(self, lab: Lab, namespace: str, logs: Path, *, port: int = 18080) -> None:
-        self._lab, self._namespace, self._port = lab, namespace, port
+    def __init__(self, cluster: Cluster, namespace: str, logs: Path, *, port: int = 18080) -> None:
+        self._cluster, self._namespace, self._port = cluster, namespace, port
         self._logs = logs
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -22,13 +22,13 @@ class Operator:
         with self._logs.open("ab") as out:
             self._process = subprocess.Popen(
                 [
-                    *self._lab.exec_prefix,
+                    *self._cluster.exec_prefix,
                     sys.executable,
                     "-m",
                     "lastgood.cli.main",
                     "run",
                     "--kubeconfig",
-                    str(self._lab.kubeconfig),
+                    str(self._cluster.inner_kubeconfig),
                     "--namespaces",
                     self._namespace,
                     "--lease-namespace",

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 from tests.demo.cluster import OPERATOR_IMAGE, PYTHON_BASE, operator_context
+from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, monitored, service
 from tests.e2e.test_rollback import rollbacks, running_version, wait_good
-from tests.lab import Lab, images
 
 pytestmark = pytest.mark.e2e
 CHART = "charts/lastgood"
 
 
 class Helm:
-    def __init__(self, lab: Lab, namespace: str) -> None:
-        self._call = [str(lab.bin("helm")), f"--kubeconfig={lab.kubeconfig}", "--namespace", namespace]
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._call = [cluster.tool("helm"), f"--kubeconfig={cluster.kubeconfig}", "--namespace", namespace]
 
     def run(self, *args: str) -> str:
         done = subprocess.run([*self._call, *args], text=True, capture_output=True, check=False, timeout=240)
@@ -25,16 +25,11 @@ class Helm:
 
 
 @pytest.fixture
-def helm(lab: Lab, kube: Kube) -> Iterator[Helm]:
+def helm(cluster: Cluster, kube: Kube) -> Iterator[Helm]:
     with operator_context() as context:
-        tar = images.build(
-            context / "Dockerfile",
-            context,
-            OPERATOR_IMAGE,
-            {PYTHON_BASE: ["python3", "python3-venv", "ca-certificates"]},
-        )
-    lab.load_image(tar)
-    helm = Helm(lab, kube.namespace)
+        packages = ["python3", "python3-venv", "ca-certificates"]
+        cluster.load(context / "Dockerfile", context, OPERATOR_IMAGE, PYTHON_BASE, packages)
+    helm = Helm(cluster, kube.namespace)
     yield helm
     helm.run("uninstall", "lastgood", "--ignore-not-found", "--wait")
 

@@ -5,6 +5,7 @@ import json
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,12 @@ class Cluster:
         self._client.close()
 
     def request(self, method: str, path: str, **more: Any) -> Object:
-        response = self._client.request(method, path, **more)
+        # An API server that has just started refuses so, until it has read what it serves.
+        for _ in range(100):
+            response = self._client.request(method, path, **more)
+            if response.status_code != 429:
+                break
+            time.sleep(0.2)
         if response.status_code >= 400:
             raise Refused(response.status_code, response.json().get("message", "") if response.content else "")
         answer: Object = response.json()

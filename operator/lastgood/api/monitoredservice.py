@@ -184,6 +184,11 @@ class MonitoredServiceStatus(Model):
         description="When the target left the last good revision.",
         json_schema_extra={"format": "date-time"},
     )
+    resumed_at: str | None = Field(
+        default=None,
+        description="When the target was last resumed, or scaled up from nothing.",
+        json_schema_extra={"format": "date-time"},
+    )
     good_revisions: list[GoodRevision] = Field(default=[], description="Newest first.")
     last_good: str = Field(default="", description="Version (or revision) that a rollback would go to.")
     rollbacks: list[RollbackMark] = Field(default=[], description="Newest first.")

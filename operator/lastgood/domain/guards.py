@@ -30,6 +30,9 @@ class Objection:
 
 Guard = Callable[[Case], Objection | None]
 
+AFTER_TROUBLE_SECONDS = 30.0
+"""So long after our own connectivity was in doubt a failure must still stand."""
+
 _NOT_COUNTED = frozenset({"DryRun", "Refused", "Superseded", "Deleted"})
 """Outcomes that changed nothing in the cluster, and so start no cooldown."""
 
@@ -61,6 +64,20 @@ def scaled_to_zero(case: Case) -> Objection | None:
     """Nothing runs, so nothing can be at fault."""
     if case.seen is not None and case.seen.replicas == 0:
         return Objection("ScaledToZero", "the Deployment asks for no replicas, so no revision is at fault: scale it up")
+    return None
+
+
+def resumed_lately(case: Case) -> Objection | None:
+    """What failed while nothing ran, or while somebody was at work on it, says nothing about what runs now."""
+    resumed = case.memory.resumed_at
+    if resumed is not None and case.now < resumed + case.plan.failing_for:
+        until = resumed + case.plan.failing_for
+        return Objection(
+            "ResumedLately",
+            f"the Deployment was resumed or scaled up at {at_clock(resumed)}: a rollback is considered at "
+            f"{at_clock(until)}",
+            until,
+        )
     return None
 
 
@@ -108,6 +125,15 @@ def connectivity_suspect(case: Case) -> Objection | None:
             f"Lastgood's own connectivity is in doubt ({case.around.connectivity}): lifts when that works again",
             case.now + 5,
         )
+    if case.around.trouble_at is not None:
+        until = case.around.trouble_at + min(AFTER_TROUBLE_SECONDS, case.plan.failing_for)
+        if case.now < until:
+            return Objection(
+                "ConnectivitySuspect",
+                f"Lastgood's own connectivity was in doubt until {at_clock(case.around.trouble_at)}: what failed then "
+                f"must fail now, too; lifts at {at_clock(until)}",
+                until,
+            )
     return None
 
 
@@ -131,6 +157,16 @@ def dependency_unhealthy(case: Case) -> Objection | None:
         names = ", ".join(case.around.unknown_dependencies)
         return Objection(
             "DependencyUnknown", f"depends on {names}, whose health is not known: lifts when it is seen to be healthy"
+        )
+    name, since = max(case.around.healthy_dependencies, key=lambda d: d[1], default=("", 0.0))
+    if name and case.now < since + case.plan.failing_for:
+        # It takes its time to come back after what it depends on; what failed before is not its fault.
+        until = since + case.plan.failing_for
+        return Objection(
+            "DependencyRecovering",
+            f"depends on {name}, which is healthy since {at_clock(since)} only: a rollback is considered at "
+            f"{at_clock(until)}",
+            until,
         )
     return None
 
@@ -241,6 +277,7 @@ CHAIN: tuple[Guard, ...] = (
     no_good_revision,
     already_good,
     breach_older_than_release,
+    resumed_lately,
     connectivity_suspect,
     mass_breach,
     dependency_unhealthy,

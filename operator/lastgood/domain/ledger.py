@@ -14,15 +14,19 @@ def track(memory: Memory, seen: TargetSeen | None, now: float) -> Memory:
     """Follow the target: which revision runs, since when it is complete, and when it left the last good one."""
     if seen is None:
         return replace(memory, complete_since=None)
+    memory = _rest(memory, seen, now)
     current, left = memory.current, memory.left_good_at
     if current is None or current.key != seen.key:
         known = {good.key for good in memory.ledger}
+        # A watch may tell late, and a probe fail before it does. At the first look of a process its own time counts:
+        # what it remembers of failures has been moved by the time in which nobody looked.
+        since = min(now, seen.changed_at) if memory.watched and seen.changed_at is not None else now
         if seen.key in known:
             left = None
         elif left is None and memory.ledger:
-            left = now
+            left = since
         memory = replace(memory, complete_since=None) if current is not None else memory
-        current = Current(seen.key, now, seen.revision, seen.version)
+        current = Current(seen.key, since, seen.revision, seen.version)
     elif (current.revision, current.version) != (seen.revision, seen.version):
         current = replace(current, revision=seen.revision, version=seen.version)
     complete_since = memory.complete_since
@@ -34,6 +38,13 @@ def track(memory: Memory, seen: TargetSeen | None, now: float) -> Memory:
         told = seen.completed_at if seen.completed_at is not None and not memory.watched else now
         complete_since = min(told, now)
     return replace(memory, current=current, left_good_at=left, complete_since=complete_since, watched=True)
+
+
+def _rest(memory: Memory, seen: TargetSeen, now: float) -> Memory:
+    resting = seen.paused or seen.replicas == 0
+    if resting == memory.resting:
+        return memory
+    return replace(memory, resting=resting, resumed_at=memory.resumed_at if resting else now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class TargetSeen:
     rolled_back_by: str = ""
     """UID in the rollback annotation."""
     configs: tuple[ConfigSeen, ...] = ()
+    changed_at: float | None = None
+    """No earlier than the release of this revision, as the API server noted it; None when it did not."""
 
     @property
     def label(self) -> str:
@@ -122,6 +124,10 @@ class Memory:
     watched: bool = False
     """Whether this process has followed the target since; if so, its own eyes count, not the controller's word."""
     left_good_at: float | None = None
+    resting: bool = False
+    """Whether the target was paused or asked for no replicas when it was last seen."""
+    resumed_at: float | None = None
+    """When it ceased to be so."""
     ledger: tuple[Good, ...] = ()
     marks: tuple[Mark, ...] = ()
 
@@ -141,8 +147,12 @@ class Surroundings:
     problems: tuple[Problem, ...] = ()
     failing_dependencies: tuple[str, ...] = ()
     unknown_dependencies: tuple[str, ...] = ()
+    healthy_dependencies: tuple[tuple[str, float], ...] = ()
+    """Names, and since when each is healthy."""
     connectivity: str = ""
     """What is wrong with the operator's own connectivity; empty when nothing is."""
+    trouble_at: float | None = None
+    """When something was last wrong with it."""
     mass_breach: str = ""
     """Says how many services fail at once when that looks like one cause; else empty."""
     rollbacks_under_way: int = 0

@@ -38,6 +38,8 @@ class Sketch:
     named: tuple[ConfigSeen, ...]
     """ConfigMaps and Secrets that the template names, without hashes."""
     resource_version: int = 0
+    changed_at: float | None = None
+    """When the pod template was last written, as the API server noted it; None when it did not."""
 
 
 def version_number(body: Mapping[str, Any]) -> int:
@@ -46,6 +48,21 @@ def version_number(body: Mapping[str, Any]) -> int:
         return int(body["metadata"]["resourceVersion"])
     except (KeyError, ValueError):
         return 0
+
+
+def written_at(body: Mapping[str, Any], *fields: str) -> float | None:
+    """When these fields ("f:spec", "f:template") were last written, no earlier than their last change.
+
+    From the field managers' times, which are in whole seconds. None when there are none.
+    """
+    found = []
+    for entry in body["metadata"].get("managedFields") or ():
+        owned = entry.get("fieldsV1") or {}
+        for field in fields:
+            owned = owned.get(field) or {}
+        if entry.get("time") and not entry.get("subresource") and (owned or not fields):
+            found.append(from_text(entry["time"]))
+    return max(found, default=None)
 
 
 def sketch(deployment: Mapping[str, Any]) -> Sketch:
@@ -81,12 +98,16 @@ def sketch(deployment: Mapping[str, Any]) -> Sketch:
         rolled_back_by=annotations.get(ROLLBACK_ANNOTATION, ""),
         named=tuple(named_configs(spec["template"])),
         resource_version=version_number(deployment),
+        changed_at=written_at(deployment, "f:spec", "f:template"),
     )
 
 
-def target_seen(seen: Sketch, configs: Iterable[ConfigSeen], *, compare_configs: bool) -> TargetSeen:
+def target_seen(
+    seen: Sketch, configs: Iterable[ConfigSeen], *, compare_configs: bool, configs_changed: float | None = None
+) -> TargetSeen:
     """What decisions look at; ``configs`` is what the template names, with hashes."""
     configs = tuple(configs)
+    times = [at for at in (seen.changed_at, configs_changed if compare_configs else None) if at is not None]
     return TargetSeen(
         uid=seen.uid,
         generation=seen.generation,
@@ -101,4 +122,5 @@ def target_seen(seen: Sketch, configs: Iterable[ConfigSeen], *, compare_configs:
         gitops=seen.gitops,
         rolled_back_by=seen.rolled_back_by,
         configs=configs,
+        changed_at=max(times) if seen.changed_at is not None else None,
     )

@@ -77,6 +77,7 @@ def to_status(memory: Memory) -> dict[str, Any]:
             "since": to_text(current.since),
         },
         "leftGoodAt": to_text(memory.left_good_at) if memory.left_good_at is not None else None,
+        "resumedAt": to_text(memory.resumed_at) if memory.resumed_at is not None else None,
         "goodRevisions": [good_to_status(g) for g in memory.ledger],
         "lastGood": memory.ledger[0].label if memory.ledger else "",
         "rollbacks": [
@@ -141,6 +142,17 @@ def unseen(memory: Memory, seconds: float) -> Memory:
     return replace(memory, probes=probes, health=health)
 
 
+def set_aside(memory: Memory, now: float) -> Memory:
+    """The memory of a service whose probes were stopped: what they said before says nothing of later."""
+    probes = {
+        name: p if p.state is State.UNKNOWN and p.run is None else ProbeState(since=now, reason="NotRunning")
+        for name, p in memory.probes.items()
+    }
+    if probes == memory.probes:
+        return memory
+    return replace(memory, probes=probes, health=Health("Unknown", now))
+
+
 def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory:
     """The memory that a status holds.
 
@@ -170,6 +182,7 @@ def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory
             current["key"], from_text(current["since"]), int(current.get("revision") or 0), current.get("version") or ""
         ),
         left_good_at=from_text(status["leftGoodAt"]) if status.get("leftGoodAt") else None,
+        resumed_at=from_text(status["resumedAt"]) if status.get("resumedAt") else None,
         ledger=tuple(good_from_status(g) for g in status.get("goodRevisions") or ()),
         marks=tuple(
             Mark(

@@ -20,7 +20,7 @@ from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
-from lastgood.domain.status import from_status, unseen
+from lastgood.domain.status import from_status, set_aside, unseen
 from lastgood.services import preparation
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
@@ -81,6 +81,7 @@ class Controller:
 
     async def resume(self) -> None:
         """The API server is back and nobody else led: what could not be written since is written now."""
+        self._around.trouble_at = time.time()
         for key in self._table.services:
             self.queue.add(key)
 
@@ -223,6 +224,8 @@ class Controller:
             self.fleet.remove(service.key)
             service.prepared_for = (-1, 0)
             service.problems = ()
+            service.memory = set_aside(service.memory, time.time())
+            self._note_health(service)
             return
         settled = service.prepared_for[0] == service.generation and not service.problems
         patience = REFRESH_SECONDS if service.memory.health.state == "True" else SUSPECT_SECONDS

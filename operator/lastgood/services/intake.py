@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.model import Key
-from lastgood.domain.observed import sketch, version_number
+from lastgood.domain.observed import sketch, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import MISSING, config_hash
 from lastgood.domain.status import plan_of
@@ -103,7 +103,7 @@ class Intake:
         if not users:
             return
         new = MISSING if deleted else config_hash(body)
-        if self._table.put_config(place, new, version_number(body), time.time()):
+        if self._table.put_config(place, new, version_number(body), time.time(), written_at(body)):
             for key in users:
                 self._controller.queue.add(key)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lastgood.domain.arrival import Rollout, config_change, pod_times
 from lastgood.domain.model import Good, Key, TargetSeen
-from lastgood.domain.observed import sketch, target_seen, version_number
+from lastgood.domain.observed import Sketch, sketch, target_seen, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     MISSING,
@@ -32,8 +32,7 @@ class Revisions:
         known = self._table.deployments.get(place)
         if known is None:
             return (await self.see_fresh(service))[0]
-        configs = await self._configs(service.key, known.named, fresh=False)
-        return target_seen(known, configs, compare_configs=service.plan.restore_config_maps)
+        return await self._with_configs(service, known, fresh=False)
 
     async def see_fresh(self, service: Service) -> tuple[TargetSeen | None, Object | None]:
         """The target as it is this moment, with its whole Deployment: what is about to be changed is read anew."""
@@ -44,8 +43,14 @@ class Revisions:
             return None, None
         known = sketch(deployment)
         self._table.put_deployment(place, known)
-        configs = await self._configs(service.key, known.named, fresh=True)
-        return target_seen(known, configs, compare_configs=service.plan.restore_config_maps), deployment
+        return await self._with_configs(service, known, fresh=True), deployment
+
+    async def _with_configs(self, service: Service, known: Sketch, *, fresh: bool) -> TargetSeen:
+        configs = await self._configs(service.key, known.named, fresh=fresh)
+        told = [self._table.configs[(service.key[0], c.name)] for c in configs if c.kind == "ConfigMap"]
+        changed = max((c.changed_at if c.changed_at is not None else c.since for c in told), default=None)
+        compare = service.plan.restore_config_maps
+        return target_seen(known, configs, compare_configs=compare, configs_changed=changed)
 
     async def _configs(self, key: Key, named: Iterable[ConfigSeen], *, fresh: bool) -> list[ConfigSeen]:
         seen = []
@@ -64,7 +69,7 @@ class Revisions:
         before = self._table.configs.get(place)
         found = await self._cluster.get("configmaps", *place)
         if found is not None:
-            self._table.put_config(place, config_hash(found), version_number(found), time.time())
+            self._table.put_config(place, config_hash(found), version_number(found), time.time(), written_at(found))
         elif self._table.configs.get(place) is before:
             # An absence has no version: what the watch told while we asked is newer.
             self._table.put_config(place, MISSING, before.version if before else 0, time.time())

@@ -10,7 +10,7 @@ import structlog
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
 from lastgood.domain.model import Good, Key, Memory, TargetSeen
-from lastgood.domain.observed import sketch, version_number
+from lastgood.domain.observed import sketch, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     RESTART_ANNOTATION,
@@ -245,7 +245,8 @@ class Rollbacks:
             else:
                 whole = {k: v for k, v in found.items() if k not in {"data", "binaryData"}}
                 written = await self._cluster.replace("configmaps", key[0], {**whole, **content})
-            self._table.put_config((key[0], name), config_hash(written), version_number(written), time.time())
+            place, version = (key[0], name), version_number(written)
+            self._table.put_config(place, config_hash(written), version, time.time(), written_at(written))
         return ""
 
     async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:

@@ -1,6 +1,7 @@
 """What else matters to a decision: dependencies, our own connectivity, how many fail at once."""
 
 import time
+from collections import deque
 
 from lastgood.domain.breadth import mass_breach
 from lastgood.domain.model import Key, Problem, Surroundings
@@ -12,6 +13,9 @@ CHECK_TTL = 5.0
 """How old a check of our own connectivity may be when a verdict rests on it, seconds."""
 
 
+RECOVERED = 2000
+"""How many recoveries are remembered."""
+
 COUNT_TTL = 1.0
 """How old a count of the failing services may be, seconds."""
 
@@ -22,19 +26,31 @@ class Around:
     def __init__(self, cluster: Cluster, table: Table, *, storm_limit: int) -> None:
         self._cluster, self._table, self._storm_limit = cluster, table, storm_limit
         self._checked_at, self._trouble = 0.0, ""
+        self.trouble_at: float | None = None
+        """When the API server could last not be reached."""
         self._counted_at, self._failing_since = 0.0, list[float]()
+        self._recovered: deque[tuple[float, float]] = deque(maxlen=RECOVERED)
+        """Since when services failed that are well again, and since when they are."""
+        self._began: dict[Key, float] = {}
         self._failing: set[Key] = set()
         self._healthy: set[Key] = set()
 
     def note(self, key: Key, state: str) -> None:
         """Keep count of a service's health: "True", "False" or else."""
+        service = self._table.services.get(key)
+        if key in self._failing and state == "True" and service is not None and service.memory.ledger:
+            self._recovered.append((self._began.get(key, time.time()), time.time()))
+        if state == "False" and service is not None:
+            self._began[key] = service.memory.health.since
+        else:
+            self._began.pop(key, None)
         (self._failing.add if state == "False" else self._failing.discard)(key)
         (self._healthy.add if state == "True" else self._healthy.discard)(key)
 
     async def look(self, service: Service, *, acting: bool, missing: tuple[str, ...]) -> Surroundings:
         """Surroundings of a service; ``acting`` when a rollback may follow, which is worth asking the network for."""
         problems = list(service.problems)
-        failing, unknown = [], []
+        failing, unknown, healthy = [], [], []
         for name in service.plan.depends_on:
             other = self._table.services.get((service.key[0], name))
             if other is None:
@@ -46,17 +62,21 @@ class Around:
                 failing.append(name)
             elif other.memory.health.state == "Unknown" and not other.plan.suspend:
                 unknown.append(name)
+            elif other.memory.health.state == "True":
+                healthy.append((name, other.memory.health.since))
         cycle = self._table.cycle_through(service.key) if service.plan.depends_on else []
         if cycle:
             text = f"dependsOn goes in a circle ({' -> '.join(cycle)}): leave one of them out"
             problems.append(Problem("DependencyCycle", text))
             # In a circle each would wait for the other for ever.
-            failing, unknown = [], []
+            failing, unknown, healthy = [], [], []
         return Surroundings(
             problems=tuple(problems),
             failing_dependencies=tuple(failing),
             unknown_dependencies=tuple(unknown),
+            healthy_dependencies=tuple(healthy),
             connectivity=await self._connectivity() if acting else "",
+            trouble_at=self.trouble_at,
             mass_breach=self._mass(service) if acting else "",
             rollbacks_under_way=self._under_way(),
             storm_limit=self._storm_limit,
@@ -73,6 +93,8 @@ class Around:
         if now - self._checked_at >= CHECK_TTL or self._trouble:
             self._trouble = await self._cluster.alive()
             self._checked_at = time.monotonic()
+        if self._trouble:
+            self.trouble_at = time.time()
         return self._trouble
 
     def _under_way(self) -> int:
@@ -87,4 +109,6 @@ class Around:
             others = (self._table.services[key].memory for key in self._failing if key in self._table.services)
             self._failing_since = sorted(other.health.since for other in others if other.ledger)
             self._counted_at = now
-        return mass_breach(service.memory.health.since, self._failing_since, len(self._healthy))
+        lately = time.time() - service.plan.failing_for
+        recovered = sorted(since for since, at in self._recovered if at >= lately)
+        return mass_breach(service.memory.health.since, self._failing_since, recovered, len(self._healthy))

@@ -56,6 +56,8 @@ class ConfigKnown:
     since: float
     """Since when this process has seen this content."""
     version: int = 0
+    changed_at: float | None = None
+    """When the API server noted a write of this content, no earlier than its change."""
 
 
 @dataclass(slots=True)
@@ -115,15 +117,15 @@ class Table:
         if known is None or known.resource_version <= seen.resource_version:
             self.deployments[place] = seen
 
-    def put_config(self, place: Key, content: str, version: int, now: float) -> bool:
+    def put_config(self, place: Key, content: str, version: int, now: float, changed_at: float | None = None) -> bool:
         """Keep the hash of a ConfigMap's content, unless something newer is known; whether it is another one."""
         known = self.configs.get(place)
         if known is not None and known.version > version:
             return False
         if known is not None and known.hash == content:
-            self.configs[place] = ConfigKnown(content, known.since, version)
+            self.configs[place] = ConfigKnown(content, known.since, version, known.changed_at)
             return False
-        self.configs[place] = ConfigKnown(content, now, version)
+        self.configs[place] = ConfigKnown(content, now, version, changed_at)
         return True
 
     def rollbacks_of(self, key: Key) -> list[Object]:

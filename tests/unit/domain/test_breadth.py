@@ -27,6 +27,12 @@ LONG_AGO = [T0 - 9999] * 50
     ],
 )
 def test_mass_breach(failing: list[float], healthy: int, told: str) -> None:
-    found = mass_breach(T0, failing, healthy)
+    found = mass_breach(T0, failing, [], healthy)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+def test_who_comes_back_last_is_not_the_only_one_that_broke() -> None:
+    assert mass_breach(T0, [T0], [T0 + 1] * 5, 6).startswith("6 of 7")
+    assert not mass_breach(T0, [T0], [T0 - 9999] * 5, 6), "they broke at another time"
+    assert not mass_breach(T0, [T0], [T0 + 1] * 5, 60), "they were few"

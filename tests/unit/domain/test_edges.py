@@ -14,7 +14,7 @@ from lastgood.domain.health import Health, ProbeState, State
 from lastgood.domain.model import Memory, Plan
 from lastgood.domain.observed import sketch, target_seen
 from lastgood.domain.revision import ConfigSeen
-from lastgood.domain.status import from_status, merge_conditions, plan_of, to_status, unseen
+from lastgood.domain.status import from_status, merge_conditions, plan_of, set_aside, to_status, unseen
 
 FULL = breaching(
     T0 - 300.123456,
@@ -326,3 +326,10 @@ def test_config_maps_make_the_key_only_where_they_are_compared() -> None:
     assert blind[0].key == blind[1].key
     assert blind[0].configs == (one,)
     assert seen("v1").complete
+
+
+def test_what_probes_said_before_they_were_stopped_says_nothing_of_later() -> None:
+    after = set_aside(FULL, T0)
+    assert {p.state for p in after.probes.values()} == {State.UNKNOWN}
+    assert after.health == Health("Unknown", T0)
+    assert set_aside(after, T0 + 99) == after

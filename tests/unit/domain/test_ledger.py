@@ -239,3 +239,26 @@ def test_only_what_may_become_the_last_good_one_is_a_candidate() -> None:
     assert candidate(plan(), replace(memory, ledger=(good("v1"),)), target, None, T0) is None
     assert candidate(plan(), replace(memory, ledger=(good("v0"), good("v1"))), target, None, T0) is not None
     assert candidate(plan(), replace(memory, marks=(mark(outcome=""),)), target, None, T0) is None
+
+
+def test_a_release_is_as_old_as_the_api_server_says_and_not_as_our_watch() -> None:
+    """Else a probe that fails before a slow watch tells of the release would clear the release of it."""
+    memory = follow(Memory(ledger=(good("v1"),)), (T0, seen("v1")), (T0 + 60, seen("v2", changed_at=T0 + 57)))
+    assert memory.current is not None
+    assert (memory.current.since, memory.left_good_at) == (T0 + 57, T0 + 57)
+    ahead = track(memory, seen("v3", changed_at=T0 + 999), T0 + 70)
+    assert ahead.current is not None
+    assert ahead.current.since == T0 + 70, "a clock that is ahead is not believed"
+
+
+def test_at_the_first_look_of_a_process_its_own_time_counts() -> None:
+    """Failures that it remembers were moved by the gap, and must not come to lie after a release in the gap."""
+    restored = Memory(ledger=(good("v1"),), current=Current("v1", T0, 1, "v1"))
+    assert track(restored, seen("v2", changed_at=T0 + 50), T0 + 90).left_good_at == T0 + 90
+
+
+def test_a_target_that_rests_and_comes_back_has_its_time_noted_once() -> None:
+    memory = follow(Memory(), (T0, seen("v1")), (T0 + 10, seen("v1", replicas=0)), (T0 + 20, seen("v1", paused=True)))
+    assert (memory.resting, memory.resumed_at) == (True, None)
+    memory = follow(memory, (T0 + 30, seen("v1")), (T0 + 40, seen("v1")))
+    assert (memory.resting, memory.resumed_at) == (False, T0 + 30)
