@@ -85,7 +85,11 @@ async def _dial_tls(make: Callable[[], P], address: str, port: int, progress: Pr
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, (address, port))
-        progress.phase = Phase.TLS
+    except BaseException:
+        sock.close()
+        raise
+    progress.phase = Phase.TLS
+    try:
         _, protocol = await loop.create_connection(
             make,
             sock=sock,
@@ -95,7 +99,10 @@ async def _dial_tls(make: Callable[[], P], address: str, port: int, progress: Pr
             ssl_shutdown_timeout=_GOODBYE,
         )
     except BaseException:
-        sock.close()
+        # The transport's by now, so not closed: the next socket would have its number, and lose its reader to the
+        # transport's end. Nor left alone: one that has not begun its handshake takes no notice of being closed.
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
         raise
     return protocol
 

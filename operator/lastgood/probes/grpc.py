@@ -8,6 +8,7 @@ tell why it refused one), and with our words for what went wrong.
 import asyncio
 import contextlib
 import secrets
+import socket
 from typing import Any
 
 import grpc
@@ -87,20 +88,18 @@ class GrpcProbe(TimedProbe):
         return peer_certificate(far.transport)
 
     async def _check(self, far: "_Far") -> None:
-        # An abstract socket: no file to write, none to leave behind. One client, then it is gone.
-        name = f"lastgood-{secrets.token_hex(16)}"
         near = _Near(far)
-        listener = await asyncio.get_running_loop().create_unix_server(lambda: near, f"\0{name}", backlog=1)
-        channel = aio.insecure_channel(f"unix-abstract:{name}", options=self._options)
         try:
-            reply = await channel.unary_unary(_CHECK)(self._request)
-        except aio.AioRpcError as error:
-            raise _failed(error.code(), far) from None
+            channel = aio.insecure_channel(f"unix-abstract:{near.name}", options=self._options)
+            try:
+                reply = await channel.unary_unary(_CHECK)(self._request)
+            except aio.AioRpcError as error:
+                raise _failed(error.code(), far) from None
+            finally:
+                near.end()
+                await channel.close()
         finally:
-            listener.close()
-            await channel.close()
-            if near.transport is not None:
-                near.transport.abort()
+            near.end()
         _judge(reply)
 
 
@@ -133,14 +132,54 @@ class _Far(asyncio.Protocol):
 
 
 class _Near(asyncio.Protocol):
-    """The client's side of the relay."""
+    """The client's side of the relay. Listens from the start, and for one client.
+
+    Not by the loop's own server: a run that is cancelled may end one while it starts or while it accepts, and then
+    the socket stays open until it is collected as garbage.
+    """
 
     def __init__(self, far: _Far) -> None:
         self.transport: asyncio.Transport | None = None
+        self.name = f"lastgood-{secrets.token_hex(16)}"
+        """Of an abstract socket: no file to write, none to leave behind."""
         self._far = far
+        self._ended = False
+        self._joining: asyncio.Task[Any] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._listener.setblocking(False)
+            self._listener.bind(f"\0{self.name}")
+            self._listener.listen(1)
+            self._loop.add_reader(self._listener, self._accept)
+        except BaseException:
+            self._listener.close()
+            raise
+
+    def end(self) -> None:
+        """Hang up, also on a client that was accepted and has not joined yet."""
+        self._ended = True
+        self._deafen()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _deafen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            # Gone again, or no descriptor is free: there will be another wake-up, or the time runs out.
+            return
+        self._deafen()
+        # Never cancelled: it takes a turn of the loop, and the socket is the transport's from its beginning.
+        self._joining = self._loop.create_task(self._loop.connect_accepted_socket(lambda: self, client))
 
     def connection_made(self, transport: Any) -> None:
-        if self.transport is not None:
+        if self._ended:
             transport.abort()
             return
         self.transport = transport

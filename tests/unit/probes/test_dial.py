@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections import Counter
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -33,24 +33,34 @@ def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def descriptors(*ports: int) -> Counter[str]:
-    """What this process has open besides sockets, and its connections to these ports of loopback.
-
-    The servers' own ends are not counted: a TLS server of uvloop may keep one whose client left in the handshake.
-    """
-    found: Counter[str] = Counter()
-    inodes = set()
+def descriptors() -> set[tuple[str, str]]:
+    """Number and what it leads to, of each that is open: sockets and pipes are told apart by their inode."""
+    found = set()
     for entry in Path("/proc/self/fd").iterdir():
-        # The directory itself is among them, and gone by now.
+        # The one that lists the folder is closed by now.
         with contextlib.suppress(FileNotFoundError):
-            what, _, inode = str(entry.readlink()).partition(":[")
-            inodes.add(inode.removesuffix("]"))
-            found[what] += what != "socket"
-    wanted = {f"0100007F:{port:04X}" for port in ports}
-    for line in Path("/proc/self/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        found["connection"] += fields[2] in wanted and fields[9] in inodes
-    return +found
+            found.add((entry.name, str(entry.readlink())))
+    return found
+
+
+def socket_tables() -> list[str]:
+    """The kernel's lines on sockets, which tell addresses, names and states by inode."""
+    return [line for table in ("tcp", "tcp6", "unix") for line in Path("/proc/net", table).read_text().splitlines()]
+
+
+async def nothing_left(before: set[tuple[str, str]], tasks: set[asyncio.Task[Any]]) -> None:
+    """Wait until all is closed and over that was not there before; both sides end a few turns of the loop later.
+
+    The set is compared and not its size, so that nothing of before that has ended hides what is left.
+    """
+    left: tuple[Any, Any] = ((), ())
+    try:
+        async with asyncio.timeout(10):
+            while any(left := (descriptors() - before, asyncio.all_tasks() - tasks)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        told = [line for line in socket_tables() if any(f" {link[8:-1]} " in line for _, link in left[0])]
+        pytest.fail(f"descriptors left: {sorted(left[0])}, which are {told}; tasks left: {left[1]}")
 
 
 @pytest.mark.parametrize("kind", ["tcp", "http", "https", "grpc", "redis"])
@@ -155,30 +165,55 @@ async def test_no_descriptor_and_no_task_is_left(tls_dir: Path, authority: Autho
         ready = [probes.prepare(spec(timeout="300ms", **kind), {}) for kind in kinds]
         # Held, because gRPC opens a poller with its first channel and closes it some time after its last.
         ballast = aio.insecure_channel("unix-abstract:nowhere")
-
-        ports = [server.port for server in (good, silent, secure)]
-
-        async def many_at_once() -> None:
-            runs = [asyncio.create_task(probe.run()) for probe in ready * 10]
-            for run in runs[::7]:
-                asyncio.get_running_loop().call_later(0.05, run.cancel)
-            await asyncio.sleep(0.1)
-            assert descriptors(*ports)["connection"], "those that get no answer are open now"
-            await asyncio.gather(*runs, return_exceptions=True)
-
-        # Once beforehand, as many as later: gRPC opens what it polls with as it goes, and keeps it.
-        tasks = asyncio.all_tasks()
-        await many_at_once()
-        before = descriptors(*ports)
-        del before["connection"]
-        await many_at_once()
-        left: object = None
-        for _ in range(1000):
-            # Sockets and tasks of both sides end a few turns of the loop later.
-            left = (descriptors(*ports) - before, asyncio.all_tasks() - tasks)
-            if not any(left):
-                break
-            await asyncio.sleep(0.01)
-        assert left == (Counter(), set())
+        # Once beforehand, for what else is opened on first use and kept.
+        await asyncio.gather(*(probe.run() for probe in ready))
+        for server in (good, silent, secure):
+            await server.all_closed()
+        tasks, before = asyncio.all_tasks(), descriptors()
+        runs = [asyncio.create_task(probe.run()) for probe in ready * 10]
+        for run in runs[::7]:
+            asyncio.get_running_loop().call_later(0.05, run.cancel)
+        await asyncio.gather(*runs, return_exceptions=True)
+        for server in (good, silent, secure):
+            await server.all_closed()
+        await nothing_left(before, tasks)
         await ballast.close()
     await probes.aclose()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "https", "grpc", "redis"])
+async def test_cancelled_at_any_turn_of_the_loop(kind: str, tls_dir: Path, authority: Authority) -> None:
+    """Whatever a run has just begun, a time-out or a stop at that very moment leaves nothing of it open."""
+    context = server_context(tls_dir, authority.sign("127.0.0.1")) if kind == "https" else None
+    async with serving(Peer.until_closed, tls=context) as server:
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": server.port}
+        url = f"{kind}://127.0.0.1:{server.port}/"
+        probe = Probes(LOOPBACK).prepare(
+            spec(
+                **{
+                    "tcp": {"tcp": place},
+                    "grpc": {"grpc": place},
+                    "http": {"http": {"url": url}},
+                    "https": {"http": {"url": url, "tls": {"insecureSkipVerify": True}}},
+                    "redis": {"redis": {"address": f"127.0.0.1:{server.port}"}},
+                }[kind]
+            ),
+            {},
+        )
+        ballast = aio.insecure_channel("unix-abstract:nowhere")
+        tasks, before = asyncio.all_tasks(), descriptors()
+        moments = [(turns, 0.0, 0) for turns in range(60)]
+        if kind == "grpc":
+            # While this loop is busy gRPC's own threads go on, and connect.
+            moments += [(turns, 0.02, late) for turns in range(12) for late in range(4)]
+        for turns, busy, late in moments:
+            run = asyncio.create_task(probe.run())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            time.sleep(busy)  # noqa: ASYNC251
+            for _ in range(late):
+                await asyncio.sleep(0)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+        await nothing_left(before, tasks)
+        await ballast.close()
