@@ -70,7 +70,7 @@ class RollbackPolicy(Model):
     )
     git_ops: Literal["AlertOnly", "Override"] = Field(
         default="AlertOnly",
-        description="For a target managed by Argo CD or Flux, which would undo the rollback: only say so, or act.",
+        description="For a target managed by Argo CD, Flux or their like, which undo a rollback: only say so, or act.",
     )
     rollout_timeout: Annotated[str, duration_field("10s", "24h")] = Field(
         default="10m", description="How long the rollout of the restored revision may take."

@@ -11,6 +11,17 @@ from typing import Any
 RESTART_ANNOTATION = "lastgood.dev/restarted-for"
 """Set on a pod template when only ConfigMaps were restored, so that pods start anew. No part of the identity."""
 
+RESTART_ANNOTATIONS = frozenset(
+    {
+        RESTART_ANNOTATION,
+        "kubectl.kubernetes.io/restartedAt",
+        "cattle.io/timestamp",
+        "reloader.stakater.com/last-reloaded-from",
+    }
+)
+"""What is written into a pod template only to start pods anew, by us, kubectl, Rancher and Reloader: a restart is no
+release, and to go back from it would change nothing."""
+
 ROLLBACK_ANNOTATION = "lastgood.dev/rollback"
 """Set on the Deployment in the same patch that rolls it back: the UID of the Rollback that did."""
 
@@ -35,14 +46,15 @@ def _digest(value: Any) -> str:
 
 
 def clean_template(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template without what Lastgood itself put in."""
+    """The template without what only restarts pods."""
     cleaned = copy.deepcopy(dict(template))
     metadata = cleaned.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
-    if RESTART_ANNOTATION in annotations:
-        del annotations[RESTART_ANNOTATION]
-        if not annotations:
-            del metadata["annotations"]
+    restarts = RESTART_ANNOTATIONS & set(annotations)
+    for name in restarts:
+        del annotations[name]
+    if restarts and not annotations:
+        del metadata["annotations"]
     # The API server gives an empty metadata back with a null creationTimestamp or without, by its version.
     metadata.pop("creationTimestamp", None)
     return cleaned
@@ -171,10 +183,27 @@ _GITOPS = {
     "argocd.argoproj.io/instance": "Argo CD",
     "kustomize.toolkit.fluxcd.io/name": "Flux",
     "helm.toolkit.fluxcd.io/name": "Flux",
+    "objectset.rio.cattle.io/id": "Fleet",
+    "configsync.gke.io/resource-id": "Config Sync",
 }
+_GITOPS_MANAGERS = {
+    "argocd-application-controller": "Argo CD",
+    "argocd-controller": "Argo CD",
+    "kustomize-controller": "Flux",
+    "helm-controller": "Flux",
+    "fleetagent": "Fleet",
+    "configsync": "Config Sync",
+}
+"""Field managers: Argo CD may mark what it owns by a label only that Helm sets, too."""
 
 
 def gitops_manager(metadata: Mapping[str, Any]) -> str:
     """Name of the GitOps tool that owns this object, or an empty text."""
     marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
-    return next((tool for mark, tool in _GITOPS.items() if mark in marks), "")
+    managers = {
+        entry.get("manager")
+        for entry in metadata.get("managedFields") or ()
+        if not entry.get("subresource") and "f:template" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    }
+    by_mark = next((tool for mark, tool in _GITOPS.items() if mark in marks), "")
+    return by_mark or next((tool for manager, tool in _GITOPS_MANAGERS.items() if manager in managers), "")

@@ -8,6 +8,7 @@ import pytest
 from lastgood.domain.revision import (
     MISSING,
     RESTART_ANNOTATION,
+    RESTART_ANNOTATIONS,
     ConfigSeen,
     altered,
     clean_template,
@@ -56,7 +57,7 @@ def test_the_same_template(template: dict[str, Any]) -> None:
     "template",
     [
         pytest.param(changed(labels={"app": "other"}), id="label"),
-        pytest.param(changed(annotations={"kubectl.kubernetes.io/restartedAt": "now"}), id="a restart by hand"),
+        pytest.param(changed(annotations={"checksum/config": "now"}), id="a checksum of what it reads"),
         pytest.param({**TEMPLATE, "spec": {"containers": [{"name": "app", "image": "shop:2"}]}}, id="image"),
     ],
 )
@@ -250,6 +251,20 @@ def test_difference_leaves_its_arguments_alone() -> None:
     assert before == with_env("a")
 
 
+def managed(manager: str, *, fields: dict[str, Any] | None = None, subresource: str = "") -> dict[str, Any]:
+    owned = {"f:spec": {"f:template": {}}} if fields is None else fields
+    return {"manager": manager, "fieldsV1": owned, **({"subresource": subresource} if subresource else {})}
+
+
+@pytest.mark.parametrize("annotation", sorted(RESTART_ANNOTATIONS))
+def test_a_restart_is_no_release(annotation: str) -> None:
+    plain = {"metadata": {"labels": {"app": "x"}}, "spec": {}}
+    restarted = {"metadata": {"labels": {"app": "x"}, "annotations": {annotation: "2026-01-01"}}, "spec": {}}
+    assert template_hash(restarted) == template_hash(plain)
+    more = {"metadata": {"labels": {"app": "x"}, "annotations": {annotation: "2026", "else": "1"}}, "spec": {}}
+    assert template_hash(more) != template_hash(plain)
+
+
 @pytest.mark.parametrize(
     ("metadata", "tool"),
     [
@@ -260,6 +275,12 @@ def test_difference_leaves_its_arguments_alone() -> None:
         ({"labels": {"argocd.argoproj.io/instance": "shop"}}, "Argo CD"),
         ({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}, "Flux"),
         ({"labels": {"helm.toolkit.fluxcd.io/name": "shop"}}, "Flux"),
+        ({"annotations": {"objectset.rio.cattle.io/id": "default-shop"}}, "Fleet"),
+        ({"managedFields": [managed("argocd-controller")]}, "Argo CD"),
+        ({"managedFields": [managed("kubectl"), managed("kustomize-controller")]}, "Flux"),
+        ({"managedFields": [managed("argocd-controller", fields={"f:metadata": {}})]}, ""),
+        ({"managedFields": [managed("argocd-controller", subresource="scale")]}, ""),
+        ({"managedFields": [{"manager": "argocd-controller"}, managed("helm")]}, ""),
     ],
 )
 def test_gitops_manager(metadata: dict[str, Any], tool: str) -> None:
