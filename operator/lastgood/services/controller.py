@@ -162,10 +162,10 @@ class Controller:
             self._load(service)
         await self._prepare(service)
         seen = await self._revisions.see(service)
-        around = await self._gather(service, seen)
-        decision = decide(
-            service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
-        )
+        # One time for both: a breach that came due between them would be judged without what speaks against it.
+        now = time.time()
+        around = await self._gather(service, seen, now)
+        decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
         service.memory = decision.memory
         for action in decision.actions:
             match action:
@@ -175,7 +175,7 @@ class Controller:
                     await self._start(service, action)
         if decision.actions:
             decision = decide(
-                service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=time.time()
+                service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
             )
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
@@ -193,15 +193,14 @@ class Controller:
         if wishes:
             self.queue.add_at(key, min(wishes) - time.time())
 
-    async def _gather(self, service: Service, seen: TargetSeen | None) -> Surroundings:
+    async def _gather(self, service: Service, seen: TargetSeen | None, now: float) -> Surroundings:
         """Surroundings; what costs requests is only asked for when a rollback may follow."""
         health, plan = service.memory.health, service.plan
-        due = health.state == "False" and time.time() >= health.since + plan.failing_for
+        due = health.state == "False" and now >= health.since + plan.failing_for
         acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
         missing = await self._revisions.missing(service, target) if target else ()
         around = await self._around.look(service, acting=acting, missing=missing)
-        now = time.time()
         soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
         if soaking is not None and soaking.look:
             around = replace(around, rollout=await self._revisions.rollout(service))
