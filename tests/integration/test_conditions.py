@@ -1,5 +1,7 @@
 """Every reason that the conditions of a MonitoredService can show without a node, and the way out of each."""
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ from tests.integration.target import Target
 pytestmark = pytest.mark.integration
 
 FILLERS = 60
-"""Suspended services, so that some twenty failing ones at once are no mass breach."""
+"""Healthy services, so that some twenty failing ones at once are no mass breach."""
 
 
 # --- Ready ---
@@ -233,6 +235,32 @@ def config_gone(stage: Stage, name: str) -> None:
     stage.rolled_back(name)
 
 
+def secret_copied(stage: Stage, name: str) -> None:
+    """Where asked for, a Secret that the good revision needs is made anew; one that was changed stays as it is."""
+    canary = base64.b64encode(b"canary-of-the-copy").decode()
+    stage.cluster.put(secret(f"{name}-a", k="canary-of-the-copy"), secret(f"{name}-b", k="old"))
+    env = {"A": {"valueFrom": secret_ref(f"{name}-a")}, "B": {"valueFrom": secret_ref(f"{name}-b")}}
+    wishes = {"soak": "1s", "secrets": "Copy"}
+    stage.cluster.put(deployment(name, env=env), stage.monitored(name, stability=wishes))
+    stage.good(name)
+    kept = stage.status(name)["goodRevisions"][0]["snapshot"]
+    copy = until(lambda: stage.cluster.get("Secret", kept), within=20, says="the copy")
+    assert set(copy["data"]) == {f"{name}-a", f"{name}-b"}
+    assert copy["metadata"]["ownerReferences"][0]["name"] == kept
+    stage.cluster.delete("Secret", f"{name}-a")
+    stage.cluster.put(secret(f"{name}-b", k="new"))
+    stage.release_bad(name)
+    stage.rolled_back(name)
+    again = stage.cluster.get("Secret", f"{name}-a")
+    assert again is not None
+    assert again["data"] == {"k": canary}
+    changed = stage.cluster.get("Secret", f"{name}-b")
+    assert changed is not None
+    assert base64.b64decode(changed["data"]["k"]) == b"new"
+    assert stage.operator is not None
+    assert "canary-of-the-copy" not in stage.operator.log + json.dumps(stage.cluster.all("Rollback"))
+
+
 def snapshot_gone(stage: Stage, name: str) -> None:
     stage.become_good(name)
     kept = stage.status(name)["goodRevisions"][0]["snapshot"]
@@ -295,10 +323,10 @@ def rollback_failed(stage: Stage, name: str) -> None:
 
         def in_force() -> bool:
             try:
-                stage.cluster.patch("Deployment", name, {"metadata": {"annotations": {"tried": "1"}}})
+                for value in ("1", None):
+                    stage.cluster.patch("Deployment", name, {"metadata": {"annotations": {"tried": value}}})
             except Refused:
                 return True
-            stage.cluster.patch("Deployment", name, {"metadata": {"annotations": {"tried": None}}})
             return False
 
         until(in_force, within=20, says="the policy is in force")
@@ -410,7 +438,7 @@ CASES: list[Callable[[Stage, str], None]] = [
     target_not_found, secret_missing, config_map_missing, bad_probe, unknown_dependency, dependency_cycle, suspended,
     not_needed, disabled, breach_pending, breach_target_gone, target_paused, scaled_to_zero, no_good_revision,
     already_on_last_good, breach_older_than_release, dependency_unhealthy, dependency_unknown, too_few_samples,
-    gitops_managed, config_gone, snapshot_gone, quarantined, refused, approved, rollback_failed, dry_run, cooldown,
+    gitops_managed, config_gone, secret_copied, snapshot_gone, quarantined, refused, approved, rollback_failed, dry_run, cooldown,
     limit_reached, by_hand, awaiting_stops_nobody, snapshot_gone_late, swept,
 ]  # fmt: skip
 
@@ -429,7 +457,7 @@ def played(
         ThreadPoolExecutor(len(CASES)) as pool,
     ):
         for number in range(FILLERS):
-            cluster.create(service(f"filler-{number}", suspend=True))
+            cluster.create(service(f"filler-{number}", target.url("filler"), probe={"interval": "30s"}))
         operator = Operator(lab.kubeconfig, namespace, log, ["--storm-limit", "50"])
         operator.wait_for_log('"leading"')
         stage = Stage(cluster, kubelet, target)

@@ -62,7 +62,7 @@ def test_deleted_service_is_forgotten(operator: Operator, stage: Stage) -> None:
     kept = stage.status("app")["goodRevisions"][0]["snapshot"]
     stage.cluster.delete("MonitoredService", "app")
     until(lambda: operator.total("lastgood_services") == 0, within=20, says="forgotten")
-    until(lambda: stage.cluster.get("ControllerRevision", kept) is None, within=30, says="its snapshots go with it")
+    until(lambda: stage.cluster.get("ControllerRevision", kept) is None, within=120, says="its snapshots go with it")
     stage.become_good("app")
 
 

@@ -49,5 +49,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "lastgood.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get]
+  verbs: [get{{ if .Values.rbac.secretCopies }}, create{{ end }}]
 {{- end }}

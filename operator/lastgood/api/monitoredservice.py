@@ -29,6 +29,13 @@ class Stability(Model):
         default="10m", description="How long the rollout must be complete and every probe green without a break."
     )
     keep: Annotated[int, Field(ge=1, le=10)] = Field(default=5, description="How many good revisions are remembered.")
+    secrets: Literal["Note", "Copy"] = Field(
+        default="Note",
+        description=(
+            "Note remembers which Secrets the pod template names. Copy keeps their content too, in a Secret, and a "
+            "rollback makes those anew that no longer exist; it never changes one that does."
+        ),
+    )
 
 
 class HealthFailing(Model):

@@ -31,6 +31,7 @@ class Plan:
     limit: int
     limit_window: float
     restore_config_maps: bool
+    copy_secrets: bool
     override_gitops: bool
     rollout_timeout: float
     validation_timeout: float

@@ -27,6 +27,7 @@ def plan_of(spec: MonitoredServiceSpec) -> Plan:
         cooldown=seconds(policy.cooldown),
         limit=policy.limit.count,
         limit_window=seconds(policy.limit.window),
+        copy_secrets=spec.stability.secrets == "Copy",
         restore_config_maps=policy.config_maps == "Restore",
         override_gitops=policy.git_ops == "Override",
         rollout_timeout=seconds(policy.rollout_timeout),

@@ -264,6 +264,12 @@ class Controller:
         await self._teller.event(
             service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good"
         )
+        if service.plan.copy_secrets:
+            problem = await self._revisions.copies.keep(service.key, good.snapshot, good.configs)
+            if problem:
+                await self._teller.event(
+                    service, "Warning", "SecretsNotCopied", f"Secrets of {good.label} are not copied: {problem}"
+                )
 
     async def _start(self, service: Service, action: StartRollback) -> None:
         namespace = service.key[0]

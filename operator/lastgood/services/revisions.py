@@ -17,6 +17,7 @@ from lastgood.domain.revision import (
     secret_fingerprint,
 )
 from lastgood.services.objects import OWNER_LABEL, owned_metadata
+from lastgood.services.secrets import SecretCopies
 from lastgood.services.table import Service, Table
 
 
@@ -25,6 +26,7 @@ class Revisions:
 
     def __init__(self, cluster: Cluster, table: Table) -> None:
         self._cluster, self._table = cluster, table
+        self.copies = SecretCopies(cluster)
 
     async def see(self, service: Service) -> TargetSeen | None:
         """The target as the watch last told it; asked for once when the watch has told nothing."""
@@ -109,12 +111,14 @@ class Revisions:
 
     async def missing(self, service: Service, good: Good) -> tuple[str, ...]:
         """What a good revision names that is neither there nor kept. ConfigMaps are kept with the revision."""
-        namespace, gone = service.key[0], []
+        namespace, gone = service.key[0], list[str]()
+        copies = await self.copies.kept(namespace, good) if service.plan.copy_secrets else {}
         for config in good.configs:
             if config.kind != "Secret" or config.hash in {"", MISSING}:
                 continue
             try:
-                if await self._cluster.get("secrets", namespace, config.name) is None:
+                there = config.name in copies or await self._cluster.get("secrets", namespace, config.name) is not None
+                if not there:
                     gone.append(f"Secret {config.name}")
             except ClusterError as error:
                 if error.status != 403:

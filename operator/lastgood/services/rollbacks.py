@@ -9,19 +9,14 @@ import structlog
 
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
-from lastgood.domain.model import Good, Key, Memory, TargetSeen
-from lastgood.domain.observed import sketch, version_number, written_at
+from lastgood.domain.model import Good, Memory, TargetSeen
+from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.domain.revision import (
-    RESTART_ANNOTATION,
-    ROLLBACK_ANNOTATION,
-    clean_template,
-    config_hash,
-    difference,
-)
+from lastgood.domain.revision import difference
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
 from lastgood.domain.status import configs_to_status, merge_conditions
 from lastgood.services.metrics import Metrics
+from lastgood.services.putback import PutBack, template_patch
 from lastgood.services.revisions import Revisions
 from lastgood.services.table import Service, Table
 
@@ -73,6 +68,7 @@ class Rollbacks:
 
     def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics) -> None:
         self._cluster, self._table, self._revisions, self._metrics = cluster, table, revisions, metrics
+        self._put_back = PutBack(cluster, table, revisions.copies)
 
     async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
         """Do all that can be done now. Returns the Rollback as it stands and when to look again."""
@@ -186,14 +182,9 @@ class Rollbacks:
         kept, problem = await self._revisions.kept(service, target)
         if problem:
             return await self._config_gone(body, todo, service, target, problem)
-        template = clean_template(kept["data"]["template"])
-        uid = body["metadata"]["uid"]
         from_key = (body.get("status") or {}).get("from", {}).get("key", "")
-        if seen.template_hash == target.template_hash and from_key != target.key:
-            template.setdefault("metadata", {}).setdefault("annotations", {})[RESTART_ANNOTATION] = uid
-        patch = _json_patch(
-            deployment, template, uid, f"Lastgood: rollback to {target.label} by {body['metadata']['name']}"
-        )
+        only_configs = seen.template_hash == target.template_hash and from_key != target.key
+        patch = template_patch(deployment, kept, body, target, restart=only_configs)
         namespace, name = service.key[0], service.plan.target
         try:
             await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
@@ -208,11 +199,10 @@ class Rollbacks:
         if rehearse:
             text = f"the API server would accept the patch to {target.label}; nothing was changed"
             return await self._end(body, replace(todo, message=text), service, "DryRun")
-        if service.plan.restore_config_maps:
-            problem = await self._restore_configs(service.key, kept["data"].get("configMaps") or {})
-            if problem:
-                todo = replace(todo, reason="ConfigNotRestored", message=problem)
-                return await self._end(body, todo, service, "Failed")
+        problem = await self._put_back.configuration(service, target, kept)
+        if problem:
+            todo = replace(todo, reason="ConfigNotRestored", message=problem)
+            return await self._end(body, todo, service, "Failed")
         try:
             patched = await self._cluster.json_patch("deployments", namespace, name, patch)
         except ClusterError as error:
@@ -230,24 +220,6 @@ class Rollbacks:
     async def _moved(self, service: Service, deployment: Object) -> bool:
         newest = await self._cluster.get("deployments", service.key[0], service.plan.target)
         return newest is None or newest["metadata"]["resourceVersion"] != deployment["metadata"]["resourceVersion"]
-
-    async def _restore_configs(self, key: Key, config_maps: Mapping[str, Any]) -> str:
-        for name, kept in sorted(config_maps.items()):
-            found = await self._cluster.get("configmaps", key[0], name)
-            if found is not None and config_hash(found) == config_hash(kept):
-                continue
-            content = {k: v for k, v in kept.items() if k in {"data", "binaryData", "immutable"}}
-            if found is None:
-                fresh = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": key[0]}}
-                written = await self._cluster.create("configmaps", key[0], {**fresh, **content})
-            elif found.get("immutable"):
-                return f"ConfigMap {name} is immutable and differs from the good one: delete it, and roll back by hand"
-            else:
-                whole = {k: v for k, v in found.items() if k not in {"data", "binaryData"}}
-                written = await self._cluster.replace("configmaps", key[0], {**whole, **content})
-            place, version = (key[0], name), version_number(written)
-            self._table.put_config(place, config_hash(written), version, time.time(), written_at(written))
-        return ""
 
     async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:
         """Write one step, only when it says something new."""
@@ -346,17 +318,3 @@ def ended_as(body: Mapping[str, Any]) -> str:
     status = body["status"]
     reason = next((c["reason"] for c in status.get("conditions") or () if c["type"] == "Complete"), "")
     return outcome_of(status["phase"], reason, rollback_seen(body).done)
-
-
-def _json_patch(deployment: Object, template: Object, uid: str, cause: str) -> list[Object]:
-    metadata = deployment["metadata"]
-    patch: list[Object] = [
-        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-        {"op": "replace", "path": "/spec/template", "value": template},
-    ]
-    if not metadata.get("annotations"):
-        patch.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-    for name, value in ((ROLLBACK_ANNOTATION, uid), ("kubernetes.io/change-cause", cause)):
-        patch.append({"op": "add", "path": f"/metadata/annotations/{name.replace('/', '~1')}", "value": value})
-    return patch

@@ -28,6 +28,7 @@ def plan(**changes: Any) -> Plan:
         limit=3,
         limit_window=86400,
         restore_config_maps=True,
+        copy_secrets=False,
         override_gitops=False,
         rollout_timeout=600,
         validation_timeout=300,

@@ -103,6 +103,7 @@ def test_the_plan_of_the_shortest_spec_only_watches() -> None:
         limit=3,
         limit_window=86400,
         restore_config_maps=True,
+        copy_secrets=False,
         override_gitops=False,
         rollout_timeout=600,
         validation_timeout=300,
@@ -113,7 +114,7 @@ def test_the_plan_has_each_field_of_the_spec() -> None:
     spec = _spec(
         suspend=True,
         dependsOn=[{"name": "db"}, {"name": "cache"}],
-        stability={"soak": "1m", "keep": 2},
+        stability={"soak": "1m", "keep": 2, "secrets": "Copy"},
         rollback={
             "policy": "Manual",
             "triggers": {"healthFailing": {"for": "90s"}},
@@ -126,7 +127,7 @@ def test_the_plan_has_each_field_of_the_spec() -> None:
         },
     )
     assert plan_of(spec) == Plan(
-        "backend", True, 60, 2, ("db", "cache"), "Manual", 90, 5400, 7, 7200, False, True, 20, 10
+        "backend", True, 60, 2, ("db", "cache"), "Manual", 90, 5400, 7, 7200, False, True, True, 20, 10
     )
 
 
