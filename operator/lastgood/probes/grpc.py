@@ -90,9 +90,13 @@ class GrpcProbe(TimedProbe):
         # An abstract socket: no file to write, none to leave behind. One client, then it is gone.
         name = f"lastgood-{secrets.token_hex(16)}"
         near = _Near(far)
-        listener = await asyncio.get_running_loop().create_unix_server(lambda: near, f"\0{name}", backlog=1)
+        # Listening begins below: cancelled while it waits for that, asyncio's own function leaves the socket open.
+        listener = await asyncio.get_running_loop().create_unix_server(
+            lambda: near, f"\0{name}", backlog=1, start_serving=False
+        )
         channel = aio.insecure_channel(f"unix-abstract:{name}", options=self._options)
         try:
+            await listener.start_serving()
             reply = await channel.unary_unary(_CHECK)(self._request)
         except aio.AioRpcError as error:
             raise _failed(error.code(), far) from None
