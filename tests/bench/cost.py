@@ -35,7 +35,7 @@ def _controller(probes: Probes, url: str, count: int, interval: float) -> Contro
     spec = MonitoredServiceSpec.model_validate(raw)
     for number in range(count):
         key = ("bench", f"s{number}")
-        service = Service(key=key, uid=str(number), generation=1, plan=plan_of(spec), spec=raw, status={}, loaded=True)
+        service = Service(key=key, uid=str(number), generation=1, plan=plan_of(spec), spec=b"", status={}, loaded=True)
         table.put_service(service)
         probe = probes.prepare(Probe.model_validate(raw["probes"][0]), {})
         controller.fleet.put(key, [Slot(key=key, name="health", kind="http", probe=probe, interval=interval)])

@@ -131,7 +131,7 @@ class Controller:
             self.queue.add(key)
         if health.state == "False":
             if now >= health.since + service.plan.failing_for:
-                if not service.blocked:
+                if not service.blocked and not service.breach_outcome_at:
                     service.breach_outcome_at = now
                 self.queue.add(key)
         elif health.state == "True" and after.run_length <= _TELLING and not _at_front(memory):
@@ -174,6 +174,8 @@ class Controller:
             )
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
+        if service.blocked or service.memory.health.state != "False":
+            service.breach_outcome_at = 0.0
         await self._teller.write(service, decision)
         for name in dropped:
             await self._cluster.delete("controllerrevisions", key[0], name)
@@ -218,7 +220,7 @@ class Controller:
         if settled and (not service.refers or time.monotonic() - service.read_at < patience):
             return
         service.read_at = time.monotonic()
-        spec = MonitoredServiceSpec.model_validate(service.spec)
+        spec = MonitoredServiceSpec.model_validate_json(service.spec)
         values, problems = await preparation.gather(self._cluster, service.key, spec)
         service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
         wanted = (service.generation, preparation.fingerprint(values))
