@@ -1,7 +1,7 @@
 """What one probe found out, in words that are safe to show."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Verdict(StrEnum):
@@ -41,8 +41,11 @@ UNKNOWN_REASONS = frozenset({ProbeReason.DNS_UNAVAILABLE, ProbeReason.ADDRESS_DE
 """Reasons that say nothing about the service."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+_VERDICTS = dict.fromkeys(ProbeReason, Verdict.FAIL) | dict.fromkeys(UNKNOWN_REASONS, Verdict.UNKNOWN)
+_VERDICTS[ProbeReason.OK] = Verdict.PASS
+
+
+class Outcome(NamedTuple):
     """Result of one run of one probe.
 
     ``detail`` names what was expected and what came, never a body, a header, a DSN or a query's rows.
@@ -55,6 +58,4 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """What this says about the service."""
-        if self.reason is ProbeReason.OK:
-            return Verdict.PASS
-        return Verdict.UNKNOWN if self.reason in UNKNOWN_REASONS else Verdict.FAIL
+        return _VERDICTS[self.reason]

@@ -135,7 +135,7 @@ def unseen(memory: Memory, seconds: float) -> Memory:
     """The memory after so many seconds in which nobody looked: failures go on, but that time does not count."""
     health = memory.health
     probes = {
-        name: replace(p, since=p.since + seconds, run_since=p.run_since + seconds) if p.state is State.FAILING else p
+        name: p._replace(since=p.since + seconds, run_since=p.run_since + seconds) if p.state is State.FAILING else p
         for name, p in memory.probes.items()
     }
     if health.state == "False":

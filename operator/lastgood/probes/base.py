@@ -8,8 +8,8 @@ import asyncio
 import errno
 import os
 from abc import ABC, abstractmethod
-from enum import StrEnum
 from time import perf_counter
+from typing import Any, cast
 
 from lastgood.domain.outcome import Outcome, ProbeReason
 
@@ -29,8 +29,11 @@ class Failure(Exception):
         self.detail = detail
 
 
-class Phase(StrEnum):
-    """What a probe is busy with, as a time-out names it."""
+class Phase:
+    """What a probe is busy with, as a time-out names it.
+
+    No enum: Python 3.11 calls a function for each look at a member, and a probe goes through most of these.
+    """
 
     LOOKUP = "looking up the name"
     CONNECT = "connecting"
@@ -43,18 +46,39 @@ class Phase(StrEnum):
 class Progress:
     """How far one run has come, out of how many seconds. Written by whoever is at work, read when time runs out."""
 
-    __slots__ = ("phase", "seconds")
+    __slots__ = ("loop", "phase", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.phase = Phase.LOOKUP
         self.seconds = seconds
+        self.loop = asyncio.get_running_loop()
+        """Looked up once a run: Python 3.11 asks the kernel for the process's id each time."""
 
     def timed_out(self) -> Failure:
         """Say what the deadline means in this phase."""
-        if self.phase is Phase.LOOKUP:
+        if self.phase == Phase.LOOKUP:
             # The service was never asked: a silent name server says nothing about it.
             return Failure(ProbeReason.DNS_UNAVAILABLE, "no answer from the name server in time")
         return Failure(ProbeReason.TIMEOUT, f"time ran out while {self.phase}")
+
+
+class _Deadline:
+    """Cancels the running task when its time is up: ``asyncio.timeout`` without the two coroutines that it takes."""
+
+    __slots__ = ("_passed", "_task", "timer")
+
+    def __init__(self, progress: Progress) -> None:
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task(progress.loop))
+        self._passed = False
+        self.timer = progress.loop.call_later(progress.seconds, self._pass)
+
+    def _pass(self) -> None:
+        self._passed = True
+        self._task.cancel()
+
+    def ours(self) -> bool:
+        """Whether time ran out and nobody else wanted the task cancelled; takes the cancellation back."""
+        return self._passed and self._task.uncancel() <= 0
 
 
 class TimedProbe(ABC):
@@ -73,18 +97,28 @@ class TimedProbe(ABC):
         """Ask once and say how it went."""
         started = perf_counter()
         progress = Progress(self.timeout)
-        reason, detail = ProbeReason.OK, ""
-        deadline = asyncio.timeout(self.timeout)
+        deadline = _Deadline(progress)
         try:
-            async with deadline:
-                await self.ask(progress)
+            await self.ask(progress)
+        except asyncio.CancelledError:
+            if not deadline.ours():
+                raise
+            return _told(progress.timed_out(), started)
         except Exception as error:  # noqa: BLE001 - one broken probe must not end the loop that runs them all
-            failure = progress.timed_out() if deadline.expired() else as_failure(error)
-            reason, detail = failure.reason, failure.detail
-        return Outcome(reason, detail, perf_counter() - started)
+            return _told(progress.timed_out() if deadline.ours() else as_failure(error), started)
+        else:
+            deadline.ours()
+            return Outcome(ProbeReason.OK, "", perf_counter() - started)
+        finally:
+            deadline.timer.cancel()
 
     async def aclose(self) -> None:  # noqa: B027 - most probes keep nothing
         """Let go of kept connections."""
+
+
+def _told(failure: Failure, started: float) -> Outcome:
+    # Apart from the frame that the failure's traceback holds: a cycle would keep its sockets until it is collected.
+    return Outcome(failure.reason, failure.detail, perf_counter() - started)
 
 
 def as_failure(error: Exception) -> Failure:

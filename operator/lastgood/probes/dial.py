@@ -32,15 +32,18 @@ _NEXT = frozenset(
 """Reasons for which the next place is tried: a password that is wrong here is wrong there."""
 
 
-async def first(places: Sequence[A], connect: Callable[[A], Awaitable[T]], progress: Progress) -> T:
+def first(places: Sequence[A], connect: Callable[[A], Awaitable[T]], progress: Progress) -> Awaitable[T]:
     """Return what ``connect`` makes of the first place (an address, most often) that can be reached.
 
     With several each has its share of the time, so that one black hole (IPv6 without a route, most
     often) leaves some for the others. Raises the last Failure.
     """
     progress.phase = Phase.CONNECT
-    if len(places) == 1:
-        return await connect(places[0])
+    # No coroutine of our own where there is nothing to choose: this is most of all probes.
+    return connect(places[0]) if len(places) == 1 else _one_of(places, connect, progress)
+
+
+async def _one_of(places: Sequence[A], connect: Callable[[A], Awaitable[T]], progress: Progress) -> T:
     tried = places[:_TRIES]
     last: Failure | None = None
     for place in tried:
@@ -67,19 +70,19 @@ async def dial(
     """
     try:
         if tls is None:
-            _, protocol = await asyncio.get_running_loop().create_connection(make, address, port)
+            _, protocol = await progress.loop.create_connection(make, address, port)
             return protocol
         return await _dial_tls(make, address, port, progress, tls)
     except ssl.SSLError as error:
         raise tls_failure(error) from None
     except OSError as error:
-        if progress.phase is Phase.TLS:
+        if progress.phase == Phase.TLS:
             raise Failure(ProbeReason.TLS_FAILED, "the connection was closed in the TLS handshake") from None
         raise as_failure(error) from None
 
 
 async def _dial_tls(make: Callable[[], P], address: str, port: int, progress: Progress, tls: TlsTarget) -> P:
-    loop = asyncio.get_running_loop()
+    loop = progress.loop
     # Connected apart from the handshake, so that a time-out can say which of the two it was.
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -1,7 +1,7 @@
 """One HTTP request, its redirects, and whether the answer is good."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from httpx import URL, InvalidURL
@@ -117,10 +117,11 @@ class HttpProbe(TimedProbe):
         return answer
 
     async def _send(self, request: _Request, progress: Progress) -> HttpConnection:
-        addresses = await self._resolver.addresses(request.host)
+        addresses = self._resolver.known(request.host) or await self._resolver.addresses(request.host)
         if self._keep and request is self._request:
             return await self._send_kept(request, addresses, progress)
-        connection = await _connect(request, addresses, progress)
+        connection = await first(addresses, _connecting(request, progress), progress)
+        _note_certificate(request, connection)
         await connection.answer()
         connection.transport.close()
         return connection
@@ -140,7 +141,8 @@ class HttpProbe(TimedProbe):
                     raise
                 connection = None
         if connection is None:
-            connection = await _connect(request, tuple(addresses), progress)
+            connection = await first(addresses, _connecting(request, progress), progress)
+            _note_certificate(request, connection)
             await connection.answer()
         self._put_back(connection)
         return connection
@@ -175,20 +177,22 @@ class HttpProbe(TimedProbe):
         return _Request(url, host, port, method, _wire(url, method, headers, body, keep=False), tls)
 
 
-async def _connect(request: _Request, addresses: tuple[str, ...], progress: Progress) -> HttpConnection:
+def _connecting(request: _Request, progress: Progress) -> Callable[[str], Awaitable[HttpConnection]]:
     head_only = request.method == "HEAD"
 
-    async def connect(address: str) -> HttpConnection:
+    def connect(address: str) -> Awaitable[HttpConnection]:
         def make() -> HttpConnection:
             return HttpConnection(request.wire, progress, address=address, head_only=head_only)
 
-        return await dial(make, address, request.port, progress, tls=request.tls)
+        return dial(make, address, request.port, progress, tls=request.tls)
 
-    connection = await first(addresses, connect, progress)
+    return connect
+
+
+def _note_certificate(request: _Request, connection: HttpConnection) -> None:
     if request.tls is not None and request.tls.min_days is not None:
         # Now: a closed connection no longer tells.
         connection.certificate = peer_certificate(connection.transport)
-    return connection
 
 
 def _host_and_port(url: URL) -> tuple[str, int]:

@@ -75,14 +75,14 @@ class HttpConnection(asyncio.Protocol):
         self._progress = progress
         self._head_only = head_only
         self._parser: Any = HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiter: asyncio.Future[None] = progress.loop.create_future()
         self._chunks: list[bytes] = []
         self._size = 0
         self._received = 0
         self._framed = False
         self._headers_complete = False
         self._done = False
-        self._failure: Failure | None = None
+        self._failure: tuple[ProbeReason, str] | None = None
         self.status = 0
         self.location: bytes | None = None
         self.truncated = False
@@ -103,7 +103,8 @@ class HttpConnection(asyncio.Protocol):
                 self._done = True
                 self.transport.abort()
         if self._failure is not None:
-            raise self._failure
+            # Made here: an exception that its connection holds would hold the connection.
+            raise Failure(*self._failure)
 
     async def exchange(self, request: bytes, progress: Progress, *, head_only: bool = False) -> None:
         """Write another request and wait for its answer. Raises Failure; ``started`` tells whether any of it came."""
@@ -238,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
     def _fail(self, reason: ProbeReason, detail: str) -> None:
         self._done = True
         # Not as the future's exception: a run that was cancelled meanwhile would leave it unretrieved, in the log.
-        self._failure = Failure(reason, detail)
+        self._failure = (reason, detail)
         if not self.lost:
             self.transport.abort()
         if not self._waiter.done():

@@ -73,6 +73,11 @@ class Resolver:
         self._lane = ThreadPoolExecutor(threads, "lastgood-dns")
         self._slow_lane = ThreadPoolExecutor(slow_threads, "lastgood-dns-slow")
 
+    def known(self, host: str) -> tuple[str, ...]:
+        """Addresses of a host that need no look-up now; none when ``addresses`` has to be asked."""
+        entry = self._known.get(host)
+        return entry.addresses if entry is not None and entry.stale > self._clock() else ()
+
     async def addresses(self, host: str) -> tuple[str, ...]:
         """Addresses of a host, in the order in which to try them; at least one.
 

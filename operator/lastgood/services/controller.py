@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
@@ -17,7 +17,7 @@ from lastgood.domain.decide import (
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
-from lastgood.domain.model import Key, Mark, Surroundings, TargetSeen
+from lastgood.domain.model import Key, Mark, Memory, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
 from lastgood.domain.status import from_status, set_aside, unseen
@@ -42,6 +42,16 @@ REFRESH_SECONDS = 300.0
 SUSPECT_SECONDS = 30.0
 """The same while health is not True: a password may have been changed on both sides."""
 
+_TELLING = 3
+"""Passes in a row up to which each may complete what a new revision waits for."""
+
+_NEW, _USUAL = ProbeState(), Thresholds()
+
+
+def _at_front(memory: Memory) -> bool:
+    """Whether what runs is the newest good revision."""
+    return bool(memory.ledger) and memory.current is not None and memory.ledger[0].key == memory.current.key
+
 
 class Controller:
     """Reconciles services while this process leads."""
@@ -63,8 +73,6 @@ class Controller:
         self.queue = WorkQueue(self.reconcile)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
         metrics.scheduled.set_function(lambda: len(self.fleet))
-        self._outcomes: dict[tuple[str, str], Any] = {}
-        self._seconds: dict[str, Any] = {}
         self.leading = False
         self._unobserved = 0.0
 
@@ -105,25 +113,20 @@ class Controller:
         self.queue.forget(key)
         self._around.note(key, "")
         self._metrics.services.set(len(self._table.services))
+        self._metrics.health.pop(key, None)
         for other in self._table.dependents.get(key, ()):
             self.queue.add((key[0], other[1]))
 
     def on_outcome(self, key: Key, name: str, kind: str, outcome: Outcome) -> None:
         """One probe has ended. The hot path: nothing here awaits or allocates without need."""
-        place = (kind, outcome.reason)
-        counter = self._outcomes.get(place)
-        if counter is None:
-            counter = self._outcomes[place] = self._metrics.probes.labels(kind, str(outcome.reason))
-            self._seconds.setdefault(kind, self._metrics.probe_seconds.labels(kind))
-        counter.inc()
-        self._seconds[kind].observe(outcome.seconds)
+        self._metrics.count_outcome(kind, outcome)
         service = self._table.services.get(key)
         if service is None or not service.loaded:
             return
         now = time.time()
         memory = service.memory
-        before = memory.probes.get(name) or ProbeState()
-        after = observe(before, outcome, now, service.thresholds.get(name) or Thresholds())
+        before = memory.probes.get(name, _NEW)
+        after = observe(before, outcome, now, service.thresholds.get(name, _USUAL))
         # A probe that could never ask stays Unknown, and yet has a reason from some outcome on.
         flipped = after.state is not before.state or after.since != before.since
         if flipped or name not in memory.probes:
@@ -135,18 +138,20 @@ class Controller:
             # Nothing that anybody compares has changed: in place, since this is most of all outcomes.
             cast("dict[str, ProbeState]", memory.probes)[name] = after
             health = memory.health
-        pending = health.state == "False" and now >= health.since + service.plan.failing_for
-        if pending and not service.blocked:
-            service.breach_outcome_at = now
-        waiting = not memory.ledger or memory.current is None or memory.ledger[0].key != memory.current.key
-        active = any(not mark.outcome for mark in memory.marks)
-        if flipped or pending or active or (waiting and health.state == "True" and after.run_length <= 3):
+        if flipped or (memory.marks and any(not mark.outcome for mark in memory.marks)):
+            self.queue.add(key)
+        if health.state == "False":
+            if now >= health.since + service.plan.failing_for:
+                if not service.blocked and not service.breach_outcome_at:
+                    service.breach_outcome_at = now
+                self.queue.add(key)
+        elif health.state == "True" and after.run_length <= _TELLING and not _at_front(memory):
             self.queue.add(key)
 
     def _note_health(self, service: Service) -> None:
         state = service.memory.health.state
         self._around.note(service.key, state)
-        self._metrics.health.labels(*service.key).set({"True": 1, "False": 0}.get(state, -1))
+        self._metrics.health[service.key] = {"True": 1, "False": 0}.get(state, -1)
         for other in self._table.dependents.get(service.key, ()):
             self.queue.add(other)
 
@@ -179,6 +184,8 @@ class Controller:
             )
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
+        if service.blocked or service.memory.health.state != "False":
+            service.breach_outcome_at = 0.0
         await self._teller.write(service, decision)
         again = await self._carry_on(service)
         if service.litter:
@@ -231,7 +238,7 @@ class Controller:
         if settled and (not service.refers or time.monotonic() - service.read_at < patience):
             return
         service.read_at = time.monotonic()
-        spec = MonitoredServiceSpec.model_validate(service.spec)
+        spec = MonitoredServiceSpec.model_validate_json(service.spec)
         values, problems = await preparation.gather(self._cluster, service.key, spec)
         service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
         wanted = (service.generation, preparation.fingerprint(values))

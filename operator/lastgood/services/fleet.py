@@ -39,8 +39,11 @@ class Slot:
     probe: Probe
     interval: float
     due: float = 0.0
+    asked: float = 0.0
+    """When the run that is in flight, or waits for its turn, was due."""
     gone: bool = False
     in_flight: bool = False
+    task: asyncio.Task[None] | None = None
 
 
 class Fleet:
@@ -90,8 +93,10 @@ class Fleet:
 
     def poke(self, key: Key) -> None:
         """Probe a service at once, besides its schedule."""
+        now = asyncio.get_running_loop().time()
         for slot in self._slots.get(key, ()):
-            self._start(slot)
+            slot.asked = now
+            self._start(slot, now)
 
     def _push(self, slot: Slot) -> None:
         self._order += 1
@@ -109,11 +114,11 @@ class Fleet:
                     slot = heapq.heappop(self._heap)[2]
                     if slot.gone:
                         continue
-                    self._on_lag(now - slot.due)
                     if slot.in_flight:
                         self._on_skip()
                     else:
-                        self._start(slot)
+                        slot.asked = slot.due
+                        self._start(slot, now)
                     # Whole intervals missed (a suspended machine) are left out; the phase stays.
                     missed = int((now - slot.due) // slot.interval)
                     slot.due += slot.interval * (missed + 1)
@@ -136,16 +141,20 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _start(self, slot: Slot) -> None:
+    def _start(self, slot: Slot, now: float) -> None:
         if slot.in_flight or slot.gone:
             return
         slot.in_flight = True
         host = slot.probe.host
-        if self._hosts.get(host, 0) >= HOST_CAP:
+        busy = self._hosts.get(host, 0)
+        if busy >= HOST_CAP:
             self._queues.setdefault(host, deque()).append(slot)
             return
-        self._hosts[host] = self._hosts.get(host, 0) + 1
-        self._spawn(self._run(slot))
+        self._hosts[host] = busy + 1
+        # The wait for a place at the host included: it is a delay like any other.
+        self._on_lag(now - slot.asked)
+        slot.task = task = asyncio.get_running_loop().create_task(self._run(slot))
+        self._tasks.add(task)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -162,13 +171,17 @@ class Fleet:
                 self._on_outcome(slot.key, slot.name, slot.kind, outcome)
         finally:
             slot.in_flight = False
+            # Not by a callback of the task's, which would be one more turn of the loop for each probe.
+            if slot.task is not None:
+                self._tasks.discard(slot.task)
             host = slot.probe.host
             left = self._hosts.get(host, 1) - 1
             if left:
                 self._hosts[host] = left
             else:
                 self._hosts.pop(host, None)
-            self._next_of(host)
+            if self._queues:
+                self._next_of(host)
 
     def _next_of(self, host: str) -> None:
         """Start who waits longest for this host; those that were removed meanwhile make room for the next."""
@@ -177,7 +190,7 @@ class Fleet:
             waiting = queue.popleft()
             waiting.in_flight = False
             if not waiting.gone:
-                self._start(waiting)
+                self._start(waiting, asyncio.get_running_loop().time())
                 break
         if queue is not None and not queue:
             self._queues.pop(host, None)

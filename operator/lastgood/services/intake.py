@@ -1,5 +1,6 @@
 """Watched objects into the table, and the keys that they make dirty."""
 
+import json
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from lastgood.domain.revision import MISSING, config_hash
 from lastgood.domain.status import plan_of
 from lastgood.services.controller import Controller
 from lastgood.services.metrics import Metrics
-from lastgood.services.table import Service, Table
+from lastgood.services.table import Service, Table, shared
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class Intake:
         known = self._table.services.get(key)
         if known is not None and known.uid == uid and known.generation == generation:
             if not self._controller.leading:
-                known.status = dict(body.get("status") or {})
+                known.status = shared(body.get("status") or {})
             return
         try:
             plan = plan_of(MonitoredServiceSpec.model_validate(body["spec"]))
@@ -48,16 +49,17 @@ class Intake:
             # The schema refuses what the models do not take; this is an object from before the schema, or newer.
             _log.error("spec not understood", namespace=key[0], service=key[1], error=type(error).__name__)
             return
-        status = dict(body.get("status") or {})
+        status = shared(body.get("status") or {})
+        spec = json.dumps(body["spec"]).encode()
         if known is not None and known.uid == uid:
             # An edit, made in place: a reconcile that is under way must not go on with an object of yesterday.
             self._table.drop_service(key)
-            known.generation, known.plan, known.spec = generation, plan, body["spec"]
+            known.generation, known.plan, known.spec = generation, plan, spec
             if not known.loaded:
                 known.status = status
             self._table.put_service(known)
         else:
-            fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=body["spec"], status=status)
+            fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=spec, status=status)
             self._table.put_service(fresh)
         self._metrics.services.set(len(self._table.services))
         self._controller.queue.add(key)

@@ -1,6 +1,6 @@
 """The table of desired and observed state: what the watches last told, in as few bytes as will do."""
 
-from collections.abc import Mapping
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,18 @@ from lastgood.domain.health import Thresholds
 from lastgood.domain.model import Key, Memory, Plan, Problem
 from lastgood.domain.observed import Sketch, version_number
 from lastgood.domain.ports import Object
+
+_WORD = 20
+"""Characters of a text that other objects are likely to hold too: a type, a reason. Times and messages are longer."""
+
+
+def shared(value: Any) -> Any:
+    """The same JSON, with names and words that are held once for all objects."""
+    if isinstance(value, dict):
+        return {sys.intern(name): shared(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [shared(entry) for entry in value]
+    return sys.intern(value) if type(value) is str and len(value) <= _WORD else value
 
 
 @dataclass(slots=True)
@@ -18,7 +30,8 @@ class Service:
     uid: str
     generation: int
     plan: Plan
-    spec: Mapping[str, Any]
+    spec: bytes
+    """As JSON, a tenth of what it takes as objects: it is read again only when probes are made."""
     status: dict[str, Any]
     """Status as last written by us or told by the watch."""
     memory: Memory = field(default_factory=Memory)

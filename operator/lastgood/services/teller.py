@@ -9,7 +9,7 @@ from lastgood.domain.decide import Condition, Decision
 from lastgood.domain.ports import Cluster, ClusterError
 from lastgood.domain.status import merge_conditions, to_status
 from lastgood.services.metrics import Metrics
-from lastgood.services.table import Service
+from lastgood.services.table import Service, shared
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Teller:
         if not change:
             return
         written = await self._cluster.merge_status("monitoredservices", *service.key, change)
-        service.status = {**service.status, **wanted, **(written.get("status") or {})}
+        service.status = {**service.status, **wanted, **shared(written.get("status") or {})}
         await self._tell(service, conditions)
 
     @staticmethod
