@@ -56,7 +56,10 @@ integration: env ## a real API server, a real PostgreSQL and Redis
 e2e: env ## a real node
 	@CLUSTER=$(CLUSTER) $(py) -m pytest tests/e2e -q
 
-test: env lint types layers generated unit integration e2e ## everything
+test: env lint types layers generated unit ## everything
+	@sh hack/servers.sh
+	@$(lab) build
+	@MAKE="$(MAKE)" sh hack/side-by-side.sh integration e2e
 
 bench: env ## figures, written to docs/benchmarks.md
 	@$(py) -m tests.bench
