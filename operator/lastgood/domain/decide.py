@@ -83,7 +83,7 @@ def decide(
         elif soaking.look:
             rechecks.append(now + LOOK_SECONDS)
 
-    rolling = Condition("RollingBack", "False", "NotNeeded", "")
+    rolling = Condition("RollingBack", "False", "NotNeeded", "suspended" if plan.suspend else "health is not False")
     if active is not None and active.name in around.awaiting_approval:
         rolling = Condition("RollingBack", "False", "AwaitingApproval", how_to_approve(active.name))
     elif active is not None:

@@ -146,7 +146,7 @@ STABLE = [
 ]
 
 ROLLING = [
-    pytest.param(decided(green()), "False", "NotNeeded", "", id="healthy"),
+    pytest.param(decided(green()), "False", "NotNeeded", "health is not False", id="healthy"),
     pytest.param(
         decided(breaching(T0 - 299)),
         "False",
@@ -218,7 +218,7 @@ ROLLING = [
         "rollback is off for this service: set spec.rollback.policy to turn it on",
         id="disabled within the wait",
     ),
-    pytest.param(decided(breaching(), plan_=plan(suspend=True)), "False", "NotNeeded", "", id="suspended"),
+    pytest.param(decided(breaching(), plan_=plan(suspend=True)), "False", "NotNeeded", "suspended", id="suspended"),
     pytest.param(
         decided(breaching(ledger=())),
         "False",
