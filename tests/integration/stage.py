@@ -64,9 +64,12 @@ class Stage:
         ]
 
     def rolled_back(self, name: str, *, within: float = 60) -> Object:
-        return until(
-            lambda: self.rollbacks(name, "Succeeded"), within=within, says=f"{name} rolled back: {self.rollbacks(name)}"
-        )[0]
+        try:
+            return until(lambda: self.rollbacks(name, "Succeeded"), within=within, says=f"{name} rolled back")[0]
+        except AssertionError as error:
+            said = [(c["type"], c["status"], c["reason"], c["message"]) for c in self.cluster.conditions(name).values()]
+            msg = f"{error}; Rollbacks {self.rollbacks(name)}; it says {said}"
+            raise AssertionError(msg) from None
 
     def version(self, name: str) -> str:
         body = self.cluster.get("Deployment", name)

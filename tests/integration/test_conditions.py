@@ -456,10 +456,15 @@ def played(
         Target(lambda: kubelet.running) as target,
         ThreadPoolExecutor(len(CASES)) as pool,
     ):
+        cluster.create(deployment("filler"))
+        # With a target and far from good: what is missing is looked for, and what is good is written down.
+        filling = {"targetRef": {"name": "filler"}, "stability": {"soak": "1h"}, "probe": {"interval": "5s"}}
         for number in range(FILLERS):
-            cluster.create(service(f"filler-{number}", target.url("filler"), probe={"interval": "30s"}))
+            cluster.create(service(f"filler-{number}", target.url("filler"), **filling))
         operator = Operator(lab.kubeconfig, namespace, log, ["--storm-limit", "50"])
         operator.wait_for_log('"leading"')
+        healthy = "lastgood_service_healthy"
+        until(lambda: operator.total(healthy) == FILLERS, within=40, says="the fillers are healthy")
         stage = Stage(cluster, kubelet, target)
         stage.operator = operator
         futures = {case.__name__: pool.submit(case, stage, case.__name__.replace("_", "-")) for case in CASES}
