@@ -91,6 +91,32 @@ def duration_field(minimum: str, maximum: str) -> Any:
     )
 
 
+_AMOUNT = r"^[0-9]+([.][0-9]+)?(%|ms|s|m|h|Ki|Mi|Gi|Ti)?$"
+_SCALES = {"": 1.0, "%": 0.01, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, **_UNITS}
+
+
+def amount(text: str) -> float:
+    """A number with its unit in base units: a share for "95%", seconds for "500ms", bytes for "2Gi".
+
+    Raises ValueError for anything that the schema's rule would refuse.
+    """
+    found = re.match(_AMOUNT, text)
+    if not found:
+        msg = f'"{text}" is not an amount: write a number with or without a unit, such as "95%", "500ms", "2Gi" or "3"'
+        raise ValueError(msg)
+    unit = found[2] or ""
+    return float(text.removesuffix(unit)) * _SCALES[unit]
+
+
+def amount_field() -> Any:
+    """Metadata of a field that holds an amount, for use inside ``Annotated``."""
+    rule = Rule(
+        f"self.matches('{_AMOUNT}')",
+        'write a number with or without a unit, such as "95%", "500ms", "2Gi" or "3"',
+    )
+    return Field(max_length=24, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
+
+
 Name = Annotated[
     str,
     Field(
