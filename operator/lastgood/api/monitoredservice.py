@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model, Name, Rule, amount_field, duration_field
+from lastgood.api.base import Condition, Model, Name, Rule, duration_field, percent_field
 from lastgood.api.probes import Dependency, Probe
 
 _MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -40,7 +40,7 @@ class HealthFailing(Model):
 class ErrorRate(Model):
     """The share of bad events is above this without a break for this long."""
 
-    above: Annotated[str, amount_field()] = "10%"
+    above: Annotated[str, percent_field()] = Field(default="10%", description="Share of bad events.")
     for_: Annotated[str, duration_field("1s", "24h")] = Field(default="10m", alias="for")
     objective: Name | None = Field(
         default=None, description="One of spec.objectives with a ratio; left out, any of those."
@@ -50,7 +50,7 @@ class ErrorRate(Model):
 class Degradation(Model):
     """An indicator is worse than with the last good revision by more than this, without a break for this long."""
 
-    above: Annotated[str, amount_field()] = Field(default="50%", description="50% is half as much again.")
+    above: Annotated[str, percent_field(part=False)] = Field(default="50%", description="50% is half as much again.")
     for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
     objective: Name | None = Field(
         default=None, description="One of spec.objectives with a quantile or an average; left out, any of those."
@@ -74,8 +74,8 @@ class BurnRateTrigger(Model):
     """An error budget burns at a rate that alerts."""
 
     name: Name = Field(description="One of spec.objectives, with a budget.")
-    above: Annotated[str, amount_field()] = Field(
-        default="14.4", description="Burn rate of both the long and the short window: 14.4, 6, 3 or 1."
+    above: Literal["14.4", "6", "3", "1"] = Field(
+        default="14.4", description="Burn rate of both the long and the short window."
     )
 
 
@@ -144,10 +144,33 @@ class ObjectiveRef(Model):
     name: Name = Field(description="Name of a ServiceLevelObjective in this namespace.")
 
 
+_TRIGGERS = "self.rollback.triggers"
+
+
+def _listed(name: str) -> str:
+    return f"(has(self.objectives) && self.objectives.exists(o, o.name == {name}))"
+
+
 class MonitoredServiceSpec(Model):
     """Desired state."""
 
-    rules: ClassVar[Sequence[Rule]] = ()
+    rules: ClassVar[Sequence[Rule]] = (
+        *(
+            Rule(
+                f"!has({_TRIGGERS}.{trigger}) || (has({_TRIGGERS}.{trigger}.objective) ? "
+                f"{_listed(f'{_TRIGGERS}.{trigger}.objective')} : has(self.objectives) && size(self.objectives) > 0)",
+                f"{trigger} looks at an objective of spec.objectives: list it there",
+            )
+            for trigger in ("errorRate", "degradation")
+        ),
+        *(
+            Rule(
+                f"!has({_TRIGGERS}.{trigger}) || {_TRIGGERS}.{trigger}.all(t, {_listed('t.name')})",
+                f"{trigger} names objectives of spec.objectives: list them there",
+            )
+            for trigger in ("objectives", "burnRates")
+        ),
+    )
 
     target_ref: TargetRef = Field(
         description="The workload that is watched and rolled back.",

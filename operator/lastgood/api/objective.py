@@ -5,7 +5,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Label, Model, Port, Rule, amount_field, cel, duration_field, one_of
+from lastgood.api.base import (
+    Condition,
+    Label,
+    Model,
+    Port,
+    Rule,
+    amount_field,
+    cel,
+    duration_field,
+    number_field,
+    one_of,
+    percent_field,
+)
+from lastgood.api.objective_rules import RULES
 from lastgood.api.probes import Header, Tls, ValueFrom
 
 _BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
@@ -15,11 +28,11 @@ _URL = Rule(
     "credentials go where a Secret is named",
 )
 Url = Annotated[str, Field(min_length=1, max_length=2048), cel(_URL)]
-Percent = Annotated[
-    str,
-    Field(max_length=12),
-    cel(Rule("self.matches('^[0-9]{1,3}([.][0-9]{1,6})?%$')", 'write a percentage, such as "99.9%"')),
-]
+Percent = Annotated[str, percent_field()]
+_TLS_OF_URL = Rule(
+    "!has(self.tls) || self.url.startsWith('https://')",
+    'tls is only looked at for https: write a url that begins with "https://" or leave tls out',
+)
 
 
 class Series(Model):
@@ -33,7 +46,19 @@ class Series(Model):
     metric: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:.]*$", max_length=256)] | None = Field(
         default=None, description='Name of the metric family, such as "http_requests_total".'
     )
-    labels: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=16)] | None = Field(
+    labels: (
+        Annotated[
+            dict[str, Annotated[str, Field(max_length=256)]],
+            Field(max_length=16),
+            cel(
+                Rule(
+                    "self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_.]*$'))",
+                    'write the names of labels as they are in the metrics, such as "code"',
+                )
+            ),
+        ]
+        | None
+    ) = Field(
         default=None, description='RE2 patterns that the whole value of each label must match, such as code: "5..".'
     )
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
@@ -50,10 +75,19 @@ class ProbeSource(Model):
 class ScrapeSource(Model):
     """The metrics endpoint of every ready pod of the target."""
 
-    port: Port
-    path: Annotated[str, Field(max_length=1024, pattern=r"^/\S*$")] = "/metrics"
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "!has(self.tls) || self.scheme == 'https'",
+            "tls is only looked at for https: write scheme: https or leave tls out",
+        ),
+    )
+
+    port: Port = Field(description="Port of the pod.")
+    path: Annotated[str, Field(max_length=1024, pattern=r"^/\S*$")] = Field(
+        default="/metrics", description="Path of the metrics, in the format of Prometheus or OpenMetrics."
+    )
     scheme: Literal["http", "https"] = "http"
-    bearer_token: ValueFrom | None = None
+    bearer_token: ValueFrom | None = Field(default=None, description="Sent as Authorization: Bearer.")
     tls: Tls | None = None
 
 
@@ -68,12 +102,13 @@ class PrometheusSource(Model):
     """Any server with the HTTP API of Prometheus: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
     rules: ClassVar[Sequence[Rule]] = (
+        _TLS_OF_URL,
         Rule("!(has(self.bearerToken) && has(self.basicAuth))", "write either bearerToken or basicAuth"),
     )
 
     url: Url = Field(description='Base URL, such as "http://prometheus.monitoring:9090".')
-    bearer_token: ValueFrom | None = None
-    basic_auth: BasicAuth | None = None
+    bearer_token: ValueFrom | None = Field(default=None, description="Sent as Authorization: Bearer.")
+    basic_auth: BasicAuth | None = Field(default=None, description="Sent as Authorization: Basic.")
     headers: Annotated[list[Header], Field(max_length=16)] = Field(
         default=[], description='Such as "X-Scope-OrgID".', json_schema_extra=_BY_NAME
     )
@@ -140,8 +175,8 @@ class RedisSource(Model):
             cel(Rule("self.matches('^[^@/\\\\s]+:[0-9]+$')", 'write host and port, such as "redis:6379"')),
         ]
         | None
-    ) = None
-    url: ValueFrom | None = None
+    ) = Field(default=None, description='Host and port of a server without authentication, such as "redis:6379".')
+    url: ValueFrom | None = Field(default=None, description='URL, such as "redis://:…@redis:6379/0".')
     measure: Literal["memory", "clients", "latency"] = Field(
         description="memory: used share of maxmemory; clients: of maxclients; latency: of PING."
     )
@@ -150,7 +185,9 @@ class RedisSource(Model):
 class JsonSource(Model):
     """A number in a JSON answer: what an application reports of itself."""
 
-    url: Url
+    rules: ClassVar[Sequence[Rule]] = (_TLS_OF_URL,)
+
+    url: Url = Field(description='Absolute URL, such as "http://agent:8000/report".')
     path: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         description='JSONPath (RFC 9535) of a number, or of a text such as "97.5%".'
     )
@@ -187,13 +224,13 @@ class Quantile(Model):
     """A quantile of a distribution."""
 
     of: Percent = Field(description='"95%" for p95.')
-    series: Series | None = Field(default=None, description="A histogram, when scraped.")
+    series: Series | None = Field(default=None, description="A histogram or a native histogram, when scraped.")
 
 
 class Average(Model):
     """The mean: of a distribution, or of a gauge over the window."""
 
-    series: Series | None = None
+    series: Series | None = Field(default=None, description="A histogram, a summary or a gauge, when scraped.")
 
 
 class Ratio(Model):
@@ -207,16 +244,18 @@ class Ratio(Model):
         ),
     )
 
-    bad: Series | None = None
-    good: Series | None = None
-    total: Series | None = None
+    bad: Series | None = Field(default=None, description="Counter of what went wrong.")
+    good: Series | None = Field(default=None, description="Counter of what went well.")
+    total: Series | None = Field(default=None, description="Counter of all.")
 
 
 class Value(Model):
     """A number as it is told."""
 
-    series: Series | None = None
-    across: Literal["Sum", "Average", "Max", "Min"] = Field(default="Sum", description="How pods are put together.")
+    series: Series | None = Field(default=None, description="A gauge when scraped, a query when Prometheus is asked.")
+    across: Literal["Sum", "Average", "Max", "Min"] = Field(
+        default="Sum", description="How scraped pods are put together."
+    )
 
 
 class Indicator(Model):
@@ -231,26 +270,30 @@ class Indicator(Model):
 
 
 class Goal(Model):
-    """What the indicator should be."""
+    """What the indicator should be. It is met at the very number, too: above "100%" is met by 100 %."""
 
     rules: ClassVar[Sequence[Rule]] = (one_of("below", "above", what="a target has one side"),)
 
-    below: Annotated[str, amount_field()] | None = Field(default=None, description='Such as "2s", "1%" or "0.5".')
-    above: Annotated[str, amount_field()] | None = Field(default=None, description='Such as "95%" or "20%".')
+    below: Annotated[str, amount_field()] | None = Field(
+        default=None, description='Not above this, such as "2s", "1%" or "0".'
+    )
+    above: Annotated[str, amount_field()] | None = Field(
+        default=None, description='Not below this, such as "95%" or "20%".'
+    )
 
 
 class Alert(Model):
     """A level at which something is said."""
 
     severity: Literal["info", "warning", "critical", "emergency"]
-    threshold: Annotated[str, amount_field()] = Field(description="On the far side of the target.")
+    threshold: Annotated[str, amount_field()] = Field(description="Worse than this; not nearer than the target.")
     for_: Annotated[str, duration_field("0s", "24h")] = Field(
         default="0s", alias="for", description="How long without a break."
     )
     min_samples: Annotated[int, Field(ge=1, le=1000000)] = Field(
         default=1, description="Fewer events in the window than this say nothing."
     )
-    min_rate: Annotated[str, amount_field()] | None = Field(
+    min_rate: Annotated[str, number_field()] | None = Field(
         default=None, description="Fewer events a second than this say nothing."
     )
 
@@ -258,8 +301,16 @@ class Alert(Model):
 class Budget(Model):
     """How much may go wrong over a longer time."""
 
-    objective: Percent = Field(description="Share of good events, or of good minutes when there are no events.")
-    period: Literal["7d", "28d", "30d"] = "30d"
+    objective: Annotated[
+        Percent,
+        cel(
+            Rule(
+                "!self.startsWith('100')",
+                'write less than 100%, such as "99.9%": of 100% nothing is left to spend',
+            )
+        ),
+    ] = Field(description="Share of good events, or of good minutes when there are no events.")
+    period: Literal["7d", "28d", "30d"] = Field(default="30d", description="Rolling: it ends now.")
     burn_alerts: bool = Field(
         default=True, description="Alert on burn rates over several windows, as Google's SRE workbook has them."
     )
@@ -268,33 +319,11 @@ class Budget(Model):
 class ServiceLevelObjectiveSpec(Model):
     """Desired state."""
 
-    rules: ClassVar[Sequence[Rule]] = (
-        Rule(
-            "!has(self.source.scrape) || ("
-            "(!has(self.indicator.quantile) || has(self.indicator.quantile.series)) && "
-            "(!has(self.indicator.average) || has(self.indicator.average.series)) && "
-            "(!has(self.indicator.value) || has(self.indicator.value.series)) && "
-            "(!has(self.indicator.ratio) || has(self.indicator.ratio.total)))",
-            "a scraped indicator names its series: write series (or bad and total) with metric",
-        ),
-        Rule(
-            "!has(self.source.prometheus) || has(self.indicator.ratio) || has(self.indicator.value)",
-            "a query gives a number: write indicator.value, or indicator.ratio with two queries; histogram_quantile "
-            "belongs into the query",
-        ),
-        Rule(
-            "!has(self.source.prometheus) || ((!has(self.indicator.value) || has(self.indicator.value.series)) && "
-            "(!has(self.indicator.ratio) || has(self.indicator.ratio.total)))",
-            "an indicator from Prometheus names its queries: write series.query, or bad.query and total.query",
-        ),
-        Rule(
-            "!(has(self.source.resources) || has(self.source.http)) || has(self.indicator.value) || "
-            "has(self.indicator.average)",
-            "this source tells one number at a time: write indicator.value or indicator.average",
-        ),
-    )
+    rules: ClassVar[Sequence[Rule]] = RULES
 
-    description: Annotated[str, Field(max_length=1024)] = ""
+    description: Annotated[str, Field(max_length=1024)] = Field(
+        default="", description="What it stands for, for whoever is alerted."
+    )
     source: Source
     indicator: Indicator
     interval: Annotated[str, duration_field("1s", "24h")] = Field(default="10s", description="From sample to sample.")
@@ -307,8 +336,9 @@ class ServiceLevelObjectiveSpec(Model):
         description="So long without an observation it is Unknown; left out, three intervals, and the window at least.",
     )
     target: Goal
-    alerts: Annotated[list[Alert], Field(max_length=8)] = Field(
+    alerts: Annotated[list[Alert], Field(max_length=4)] = Field(
         default=[],
+        description="Levels at which something is said, one for each severity.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["severity"]},
     )
     budget: Budget | None = None
