@@ -16,6 +16,7 @@ Object = dict[str, Any]
 
 _PATHS = {
     "MonitoredService": "/apis/lastgood.dev/v1alpha1/namespaces/{}/monitoredservices",
+    "ServiceLevelObjective": "/apis/lastgood.dev/v1alpha1/namespaces/{}/servicelevelobjectives",
     "Rollback": "/apis/lastgood.dev/v1alpha1/namespaces/{}/rollbacks",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
@@ -118,6 +119,24 @@ class Cluster:
 
     def condition(self, service: str, kind: str) -> Object:
         return self.conditions(service).get(kind, {})
+
+
+def refusal(cluster: Cluster, body: dict[str, Any]) -> set[str]:
+    """What the API server says against a manifest, each problem with its place; empty when it takes it."""
+    path = cluster.path(body["kind"])
+    answer = cluster._client.post(path, params={"dryRun": "All", "fieldValidation": "Strict"}, json=body)
+    if answer.status_code == 201:
+        return set()
+    assert answer.status_code in {400, 422}, answer.text
+    status = answer.json()
+    if answer.status_code == 400:
+        return set(status["message"].split("strict decoding error: ")[1].split(", "))
+    return {
+        f"{cause['field']}: {cause['message']}"
+        for cause in status["details"]["causes"]
+        # Rules wait until the shape is right; offline, too, and there is nothing to say of that.
+        if "some validation rules were not checked" not in cause["message"]
+    }
 
 
 class Kubelet:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.kube import Kube, until
-from tests.integration.cluster import Cluster, Refused
+from tests.integration import test_crds_objectives
+from tests.integration.cluster import Cluster, Refused, refusal
 from tests.integration.manifests import rollback, secret_ref, service
 
 from lastgood.api.kinds import KINDS
@@ -251,24 +252,6 @@ def rollback_cases() -> Iterator[Bad]:
 TABLE = list(table())
 
 
-def refusal(cluster: Cluster, body: dict[str, Any]) -> set[str]:
-    """What the API server says against a manifest, each problem with its place; empty when it takes it."""
-    path = cluster.path(body["kind"])
-    answer = cluster._client.post(path, params={"dryRun": "All", "fieldValidation": "Strict"}, json=body)
-    if answer.status_code == 201:
-        return set()
-    assert answer.status_code in {400, 422}, answer.text
-    status = answer.json()
-    if answer.status_code == 400:
-        return set(status["message"].split("strict decoding error: ")[1].split(", "))
-    return {
-        f"{cause['field']}: {cause['message']}"
-        for cause in status["details"]["causes"]
-        # Rules wait until the shape is right; offline, too, and there is nothing to say of that.
-        if "some validation rules were not checked" not in cause["message"]
-    }
-
-
 @pytest.fixture(scope="module")
 def shared(lab: Any, namespace_for: Callable[[], str]) -> Iterator[Cluster]:
     cluster = Cluster(lab.kubeconfig, namespace_for())
@@ -333,10 +316,11 @@ def rules_of(schema: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     return walk(schema, "")
 
 
-def test_every_rule_is_in_the_table() -> None:
+def test_every_rule_is_in_a_table() -> None:
     import re
 
     said = {(re.sub(r"\[\d+\]", "", s.partition(": ")[0]), s) for bad in TABLE for s in validate(changed(bad))}
+    said |= {(path.replace("[]", ""), message) for _, path, message in test_crds_objectives.PLACES}
     for kind in KINDS:
         for path, rule, message in rules_of(structural(kind.model)):
             if "oldSelf" in rule:
@@ -469,6 +453,11 @@ def test_explain_tells_what_fields_are_for(kubectl: Kube) -> None:
     assert "Automatic acts; Manual prepares a Rollback that waits" in explain("monitoredservice.spec.rollback.policy")
     assert "Keeps a credential out of this manifest" in explain("ms.spec.probes.http.headers.valueFrom")
     assert "Wait until spec.approval is set" in explain("rb.spec.needsApproval")
+    assert "what it should be, and when to alert" in explain("slo")
+    assert "Not above this" in explain("slo.spec.target.below")
+    assert "FREE share" in explain("slo.spec.source.resources.resource")
+    assert "the whole value of each label must match" in explain("slo.spec.indicator.ratio.bad.labels")
+    assert "One of spec.objectives, with a budget" in explain("ms.spec.rollback.triggers.burnRates.name")
 
 
 def test_columns_short_names_and_category(kubectl: Kube, cluster: Cluster) -> None:

@@ -16,13 +16,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- define "lastgood.rules" -}}
 - apiGroups: [lastgood.dev]
-  resources: [monitoredservices, rollbacks]
+  resources: [monitoredservices, rollbacks, servicelevelobjectives]
   verbs: [get, list, watch]
 - apiGroups: [lastgood.dev]
   resources: [rollbacks]
   verbs: [create]
 - apiGroups: [lastgood.dev]
-  resources: [monitoredservices/status, rollbacks/status]
+  resources: [monitoredservices/status, rollbacks/status, servicelevelobjectives/status]
   verbs: [get, patch, update]
 - apiGroups: [apps]
   resources: [deployments]

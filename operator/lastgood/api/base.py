@@ -52,7 +52,8 @@ def cel(*rules: Rule, **extra: Any) -> Any:
     return Field(json_schema_extra=schema)
 
 
-_DURATION = r"^([0-9]+(ms|s|m|h))+$"
+DURATION = r"^([0-9]+(ms|s|m|h))+$"
+"""RE2 of a duration."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -61,7 +62,7 @@ def seconds(duration: str) -> float:
 
     Raises ValueError for anything that the schema's duration rule would refuse.
     """
-    if not re.match(_DURATION, duration):
+    if not re.match(DURATION, duration):
         msg = f'"{duration}" is not a duration: write a number and a unit, such as "30s", "5m" or "1h30m"'
         raise ValueError(msg)
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
@@ -71,12 +72,12 @@ def duration_rules(minimum: str, maximum: str) -> tuple[Rule, ...]:
     """Rules for a duration field: its form, then its bounds (both inclusive)."""
     return (
         Rule(
-            f"self.matches('{_DURATION}')",
+            f"self.matches('{DURATION}')",
             'write a duration as a number and a unit, such as "30s", "5m" or "1h30m"',
         ),
         Rule(
             # A text that is no duration has had its own sentence already: say one thing at a time.
-            f"!self.matches('{_DURATION}') || "
+            f"!self.matches('{DURATION}') || "
             f"(duration(self) >= duration('{minimum}') && duration(self) <= duration('{maximum}'))",
             f"write a duration between {minimum} and {maximum}",
         ),
@@ -89,6 +90,60 @@ def duration_field(minimum: str, maximum: str) -> Any:
         max_length=20,
         json_schema_extra={"x-kubernetes-validations": [r.as_schema() for r in duration_rules(minimum, maximum)]},
     )
+
+
+AMOUNT = r"^[0-9]+([.][0-9]+)?(%|ms|s|m|h|Ki|Mi|Gi|Ti)?$"
+"""RE2 of a number with or without a unit."""
+_SCALES = {"": 1.0, "%": 0.01, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, **_UNITS}
+
+
+def amount(text: str) -> float:
+    """A number with its unit in base units: a share for "95%", seconds for "500ms", bytes for "2Gi".
+
+    Raises ValueError for anything that the schema's rule would refuse.
+    """
+    found = re.match(AMOUNT, text)
+    if not found:
+        msg = f'"{text}" is not an amount: write a number with or without a unit, such as "95%", "500ms", "2Gi" or "3"'
+        raise ValueError(msg)
+    unit = found[2] or ""
+    return float(text.removesuffix(unit)) * _SCALES[unit]
+
+
+def amount_field() -> Any:
+    """Metadata of a field that holds an amount, for use inside ``Annotated``."""
+    rule = Rule(
+        f"self.matches('{AMOUNT}')",
+        'write a number with or without a unit, such as "95%", "500ms", "2Gi" or "3"',
+    )
+    return Field(max_length=24, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
+
+
+def amount_in_cel(expression: str) -> str:
+    """CEL for what ``amount`` gives for the text of this expression; only for texts that are amounts."""
+    # "ms" is asked for before "s".
+    units = sorted((unit for unit in _SCALES if unit), key=len, reverse=True)
+    scale = "".join(f"{expression}.endsWith('{unit}') ? {_SCALES[unit]} : " for unit in units)
+    return f"double({expression}.find('^[0-9.]+')) * ({scale}1.0)"
+
+
+def unit_in_cel(expression: str) -> str:
+    """CEL for what kind of unit the text of this expression has: share, size, time, or none."""
+    return f"({expression}.endsWith('%') ? 1 : {expression}.endsWith('i') ? 2 : {expression}.matches('[smh]$') ? 3 : 4)"
+
+
+def number_field() -> Any:
+    """Metadata of a field that holds a plain number, for use inside ``Annotated``."""
+    rule = Rule("self.matches('^[0-9]+([.][0-9]+)?$')", 'write a number without a unit, such as "0.5" or "3"')
+    return Field(max_length=24, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
+
+
+def percent_field(*, part: bool = True) -> Any:
+    """Metadata of a field that holds a percentage, of a ``part`` no more than 100%, for use inside ``Annotated``."""
+    form = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$" if part else r"^[0-9]{1,4}([.][0-9]{1,6})?%$"
+    message = 'write a percentage up to 100%, such as "99.9%"' if part else 'write a percentage, such as "50%"'
+    rule = Rule(f"self.matches('{form}')", message)
+    return Field(max_length=12, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
 
 
 Name = Annotated[

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lastgood.api import monitoredservice, rollback
+from lastgood.api import monitoredservice, objective, rollback
 from lastgood.api.base import Model
 
 
@@ -29,4 +29,5 @@ class Kind:
 KINDS = (
     Kind(monitoredservice.MonitoredService, monitoredservice.NAMES, monitoredservice.COLUMNS),
     Kind(rollback.Rollback, rollback.NAMES, rollback.COLUMNS),
+    Kind(objective.ServiceLevelObjective, objective.NAMES, objective.COLUMNS),
 )

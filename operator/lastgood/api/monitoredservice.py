@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model, Name, Rule, duration_field
+from lastgood.api.base import Condition, Model, Name, Rule, duration_field, percent_field
 from lastgood.api.probes import Dependency, Probe
 
 _MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -44,10 +44,68 @@ class HealthFailing(Model):
     for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
 
 
+class ErrorRate(Model):
+    """The share of bad events is above this without a break for this long."""
+
+    above: Annotated[str, percent_field()] = Field(default="10%", description="Share of bad events.")
+    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="10m", alias="for")
+    objective: Name | None = Field(
+        default=None, description="One of spec.objectives with a ratio; left out, any of those."
+    )
+
+
+class Degradation(Model):
+    """An indicator is worse than with the last good revision by more than this, without a break for this long."""
+
+    above: Annotated[str, percent_field(part=False)] = Field(default="50%", description="50% is half as much again.")
+    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
+    objective: Name | None = Field(
+        default=None, description="One of spec.objectives with a quantile or an average; left out, any of those."
+    )
+    min_samples: Annotated[int, Field(ge=1, le=1000000)] = Field(
+        default=30, description="Fewer observations than this on either side say nothing."
+    )
+
+
+class ObjectiveTrigger(Model):
+    """An objective is breached at this severity or a higher one for this long."""
+
+    name: Name = Field(description="One of spec.objectives.")
+    severity: Literal["info", "warning", "critical", "emergency"] = "critical"
+    for_: Annotated[str, duration_field("0s", "24h")] = Field(
+        default="0s", alias="for", description="Counted from the alert on, which has a time of its own."
+    )
+
+
+class BurnRateTrigger(Model):
+    """An error budget burns at a rate that alerts."""
+
+    name: Name = Field(description="One of spec.objectives, with a budget.")
+    above: Literal["14.4", "6", "3", "1"] = Field(
+        default="14.4", description="Burn rate of both the long and the short window."
+    )
+
+
+class SignalTrigger(Model):
+    """Somebody raised a signal, or an integrity query found a violation."""
+
+    type: Literal["SecurityIncident", "DataIntegrity"]
+    skip_cooldown: bool = Field(default=False, description="Do not wait for the cooldown; every other guard holds.")
+
+
 class Triggers(Model):
     """What starts a rollback."""
 
     health_failing: HealthFailing = Field(default=HealthFailing())
+    error_rate: ErrorRate | None = None
+    degradation: Degradation | None = None
+    objectives: Annotated[list[ObjectiveTrigger], Field(max_length=16)] = Field(
+        default=[], json_schema_extra=_MAP_BY_NAME
+    )
+    burn_rates: Annotated[list[BurnRateTrigger], Field(max_length=16)] = Field(
+        default=[], json_schema_extra=_MAP_BY_NAME
+    )
+    signals: Annotated[list[SignalTrigger], Field(max_length=2)] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
 
 
 class RollbackLimit(Model):
@@ -87,10 +145,39 @@ class RollbackPolicy(Model):
     )
 
 
+class ObjectiveRef(Model):
+    """A ServiceLevelObjective that this service is judged by."""
+
+    name: Name = Field(description="Name of a ServiceLevelObjective in this namespace.")
+
+
+_TRIGGERS = "self.rollback.triggers"
+
+
+def _listed(name: str) -> str:
+    return f"(has(self.objectives) && self.objectives.exists(o, o.name == {name}))"
+
+
 class MonitoredServiceSpec(Model):
     """Desired state."""
 
-    rules: ClassVar[Sequence[Rule]] = ()
+    rules: ClassVar[Sequence[Rule]] = (
+        *(
+            Rule(
+                f"!has({_TRIGGERS}.{trigger}) || (has({_TRIGGERS}.{trigger}.objective) ? "
+                f"{_listed(f'{_TRIGGERS}.{trigger}.objective')} : has(self.objectives) && size(self.objectives) > 0)",
+                f"{trigger} looks at an objective of spec.objectives: list it there",
+            )
+            for trigger in ("errorRate", "degradation")
+        ),
+        *(
+            Rule(
+                f"!has({_TRIGGERS}.{trigger}) || {_TRIGGERS}.{trigger}.all(t, {_listed('t.name')})",
+                f"{trigger} names objectives of spec.objectives: list them there",
+            )
+            for trigger in ("objectives", "burnRates")
+        ),
+    )
 
     target_ref: TargetRef = Field(
         description="The workload that is watched and rolled back.",
@@ -111,6 +198,11 @@ class MonitoredServiceSpec(Model):
     depends_on: Annotated[list[Dependency], Field(max_length=16)] = Field(
         default=[],
         description="While one of these is failing, this service is not rolled back: the cause is elsewhere.",
+        json_schema_extra=_MAP_BY_NAME,
+    )
+    objectives: Annotated[list[ObjectiveRef], Field(max_length=16)] = Field(
+        default=[],
+        description="A revision is good only while all of these are met or at risk.",
         json_schema_extra=_MAP_BY_NAME,
     )
     stability: Stability = Field(default=Stability())
@@ -168,6 +260,30 @@ class HealthStatus(Model):
     since: str = Field(description="First observation of the unbroken run.", json_schema_extra={"format": "date-time"})
 
 
+class ObjectiveStatus(Model):
+    """How the service stands with one objective, written when that flips."""
+
+    name: str
+    state: Literal["Met", "AtRisk", "Breached", "Unknown"]
+    severity: Literal["", "info", "warning", "critical", "emergency"] = ""
+    since: str = Field(json_schema_extra={"format": "date-time"})
+    reason: str = ""
+    message: str = Field(default="", description="What was measured when it flipped.")
+    failing_since: list[str] = Field(
+        default=[],
+        description='For each alert, "severity=time" since when its threshold is exceeded without a break.',
+    )
+
+
+class SignalStatus(Model):
+    """A signal that was raised and stands."""
+
+    type: Literal["SecurityIncident", "DataIntegrity"]
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    by: str = Field(description="Who raised it: a user of the cluster, or an objective.")
+    reason: str = ""
+
+
 class RollbackMark(Model):
     """One rollback that was started for this service."""
 
@@ -185,6 +301,8 @@ class MonitoredServiceStatus(Model):
     conditions: list[Condition] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
     health: HealthStatus | None = None
     probes: list[ProbeStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
+    objectives: list[ObjectiveStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
+    signals: list[SignalStatus] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
     current: CurrentRevision | None = None
     left_good_at: str | None = Field(
         default=None,

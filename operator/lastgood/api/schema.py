@@ -23,8 +23,12 @@ def _convert(node: Schema, defs: dict[str, Schema]) -> Schema:
     out: Schema = {}
     for key, value in node.items():
         match key:
-            case "title" | "$defs" | "additionalProperties" | "discriminator":
+            case "title" | "$defs" | "discriminator":
                 continue
+            case "additionalProperties":
+                # Unknown fields are pruned; a map of the user's own keys says what its values are.
+                if isinstance(value, dict):
+                    out[key] = _convert(value, defs)
             case "const":
                 out["enum"] = [value]
             case "default":

@@ -29,6 +29,31 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
 _SHAPELESS = (
     "unknown field ",
     ": Required value",
@@ -84,6 +109,9 @@ def apply_defaults(value: Any, schema: Schema) -> None:
                     value[name] = copy.deepcopy(child["default"])
             if name in value:
                 apply_defaults(value[name], child)
+        if "additionalProperties" in schema:
+            for child in value.values():
+                apply_defaults(child, schema["additionalProperties"])
     elif isinstance(value, list):
         for item in value:
             apply_defaults(item, schema.get("items", {}))
@@ -111,6 +139,9 @@ def _structure(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 
 def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
+    if "additionalProperties" in schema:
+        yield from _map(value, schema, path)
+        return
     properties = schema.get("properties", {})
     for name in schema.get("required", []):
         if name not in value:
@@ -120,6 +151,13 @@ def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
             yield f'unknown field "{_join(path, name)}"'
         elif child is not None:
             yield from _structure(child, properties[name], _join(path, name))
+
+
+def _map(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
+    if len(value) > schema.get("maxProperties", len(value)):
+        yield f"{path}: Too many: {len(value)}: must have at most {schema['maxProperties']} items"
+    for name, child in value.items():
+        yield from _structure(child, schema["additionalProperties"], f"{path}.{name}")
 
 
 def _array(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
@@ -168,10 +206,22 @@ def _duration(text: celtypes.Value) -> celtypes.Value:
     return celtypes.DurationType(sum((dt.timedelta(**{units[u]: int(n)}) for n, u in parts), dt.timedelta()))
 
 
+def _find(text: celtypes.Value, pattern: celtypes.Value) -> celtypes.Value:
+    found = re.search(str(pattern), str(text))
+    return celtypes.StringType(found[0] if found else "")
+
+
+def _escaped(value: Any) -> Any:
+    """The value with CEL's reserved words, as names of fields, in the form that the API server gives them."""
+    if isinstance(value, dict):
+        return {f"__{k}__" if k in _RESERVED else k: _escaped(v) for k, v in value.items()}
+    return [_escaped(v) for v in value] if isinstance(value, list) else value
+
+
 @cache
 def _program(rule: str) -> celpy.Runner:
     environment = celpy.Environment()
-    return environment.program(environment.compile(rule), functions={"duration": _duration})
+    return environment.program(environment.compile(rule), functions={"duration": _duration, "find": _find})
 
 
 def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
@@ -180,7 +230,7 @@ def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
         if "oldSelf" in entry["rule"]:
             continue
         try:
-            held = bool(_program(entry["rule"]).evaluate({"self": celpy.json_to_cel(value)}))
+            held = bool(_program(entry["rule"]).evaluate({"self": celpy.json_to_cel(_escaped(value))}))
         except celpy.CELEvalError:
             held = False
         if not held:
@@ -188,8 +238,9 @@ def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
             yield f'{path}: Invalid value: "{schema["type"]}": {entry["message"]}'
     if isinstance(value, dict):
         for name, child in value.items():
-            if child is not None and name in schema.get("properties", {}):
-                yield from _rules(child, schema["properties"][name], _join(path, name))
+            below = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
+            if child is not None and below:
+                yield from _rules(child, below, _join(path, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _rules(item, schema["items"], f"{path}[{index}]")

@@ -1,4 +1,4 @@
-"""``lastgood run``, ``lastgood crds``, ``lastgood validate``."""
+"""``lastgood run``, ``lastgood crds``, ``lastgood validate``, ``lastgood import``."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from lastgood import __version__
 from lastgood.api import GROUP
 from lastgood.api.schema import files
 from lastgood.api.validation import validate
+from lastgood.cli.importing import import_openslo
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("validate", help="check manifests offline, with the sentences of the cluster")
     check.add_argument("files", nargs="+", metavar="FILE", help='YAML or JSON; "-" for standard input')
+
+    bring = commands.add_parser("import", help="turn objectives of another form into ours")
+    bring.add_argument("form", choices=["openslo"])
+    bring.add_argument("files", nargs="+", metavar="FILE", help='YAML or JSON; "-" for standard input')
+    bring.add_argument("--prometheus-url", default="", help="address of Prometheus for sources that name none")
     return parser
 
 
@@ -98,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _crds(options.into, check=options.check)
         case "validate":
             return _validate(options.files)
+        case "import":
+            return import_openslo(options.files, options.prometheus_url)
         case _:
             # Imported here: `validate` needs none of what the operator needs, and starts ten times as fast.
             from lastgood.cli.run import run  # noqa: PLC0415

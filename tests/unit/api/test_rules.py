@@ -6,6 +6,7 @@ from typing import Any
 
 import celpy
 import pytest
+from tests.unit.api import objectives
 
 from lastgood.api import API_VERSION
 from lastgood.api.kinds import KINDS
@@ -36,6 +37,15 @@ _ASKS: dict[str, dict[str, Any]] = {
 }
 
 
+_TRIGGERS = {
+    "healthFailing": {"for": "5m"},
+    "errorRate": {"above": "10%", "for": "10m", "objective": "errors"},
+    "degradation": {"above": "50%", "for": "5m", "objective": "latency"},
+    "objectives": [{"name": "latency", "for": "1m"}],
+    "burnRates": [{"name": "errors"}],
+}
+
+
 def service(what: str = "http", ask: dict[str, Any] | None = None) -> dict[str, Any]:
     probe = {"name": "one", "interval": "1h", "timeout": "500ms", what.partition(" ")[0]: ask or _ASKS[what]}
     return {
@@ -46,9 +56,10 @@ def service(what: str = "http", ask: dict[str, Any] | None = None) -> dict[str, 
             "targetRef": {"name": "backend"},
             "probes": [probe],
             "dependsOn": [{"name": "db"}],
+            "objectives": [{"name": "latency"}, {"name": "errors"}],
             "stability": {"soak": "10m"},
             "rollback": {
-                "triggers": {"healthFailing": {"for": "5m"}},
+                "triggers": _TRIGGERS,
                 "cooldown": "10m",
                 "limit": {"window": "24h"},
                 "rolloutTimeout": "10m",
@@ -67,7 +78,8 @@ def rollback(**spec: Any) -> dict[str, Any]:
     }
 
 
-WHOLE = [*(service(what) for what in _ASKS), rollback()]
+_SLOS = {name: objectives.objective(body) for name, body in objectives.SPECS.items()}
+WHOLE = [*(service(what) for what in _ASKS), rollback(), *_SLOS.values()]
 """Manifests that between them have every field that a rule stands on."""
 
 Place = tuple[str, str, str]
@@ -126,6 +138,9 @@ VALUES.update(
         "write a duration between 1m and 168h": _bounds("1m", "168h", "59s", "604801s"),
         "write a duration between 10s and 24h": _bounds("10s", "24h", "9s", "86401s"),
         "write a duration between 5s and 24h": _bounds("5s", "24h", "4s", "86401s"),
+        "write a duration between 0s and 24h": _bounds("0s", "24h", None, "86401s"),
+        "write a duration between 1s and 72h": _bounds("1s", "72h", "999ms", "259201s"),
+        **objectives.VALUES,
     }
 )
 
@@ -133,6 +148,15 @@ _A, _B = {"name": "a", "key": "k"}, {"name": "b", "key": "k"}
 _FROM = {"secretKeyRef": _A}
 _TCP = {"host": "a", "port": 1}
 _TIMED = {"name": "one", "tcp": _TCP}
+
+
+def _triggered(**triggers: Any) -> dict[str, Any]:
+    return {**service()["spec"], "rollback": {"triggers": triggers}}
+
+
+def _names(trigger: str, *names: str) -> dict[str, Any]:
+    return _triggered(**{trigger: [{"name": name} for name in names]})
+
 
 OBJECTS: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("spec.probes[]", "write exactly one of http, tcp, grpc, postgres or redis: a probe asks one thing"): (
@@ -191,6 +215,26 @@ OBJECTS: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
         [{"lastGood": True}, {"revision": 1}, {"version": "v1"}],
         [{}, {"lastGood": True, "revision": 1}, {"revision": 1, "version": "v1"}],
     ),
+    **{
+        ("spec", f"{trigger} looks at an objective of spec.objectives: list it there"): (
+            [_triggered(), _triggered(**{trigger: {}}), _triggered(**{trigger: {"objective": "latency"}})],
+            [_triggered(**{trigger: {"objective": "other"}}), {**_triggered(**{trigger: {}}), "objectives": []}],
+        )
+        for trigger in ("errorRate", "degradation")
+    },
+    **{
+        ("spec", f"{trigger} names objectives of spec.objectives: list them there"): (
+            [_names(trigger), _names(trigger, "latency", "errors")],
+            [
+                _names(trigger, "other"),
+                _names(trigger, "latency", "x"),
+                {**_names(trigger, "errors"), "objectives": []},
+            ],
+        )
+        for trigger in ("objectives", "burnRates")
+    },
+    **{("spec", sentence): cases for sentence, cases in objectives.WHOLE.items()},
+    **objectives.PARTS,
 }
 """Path and sentence to objects that the place takes and refuses."""
 
@@ -251,6 +295,13 @@ def cases(place: Place) -> tuple[list[Any], list[Any]]:
     return OBJECTS.get((path, message)) or VALUES.get(message) or ([], [])
 
 
+def _compared(place: Place) -> bool:
+    """Whether the place is compared with others of its manifest by rules over the whole spec, which have cases there."""
+    _, path, _ = place
+    names = path.endswith((".objective", "objectives[].name", "burnRates[].name"))
+    return names or (place[0] == "ServiceLevelObjective" and path != "spec")
+
+
 def _told(place: Place, manifest: dict[str, Any]) -> bool:
     return any(sentence.endswith(place[2]) for sentence in validate(manifest))
 
@@ -259,7 +310,7 @@ PLAIN = [place for place, rule in RULES.items() if "oldSelf" not in rule]
 CHANGING = {place[2]: rule for place, rule in RULES.items() if "oldSelf" in rule}
 
 
-@pytest.mark.parametrize("manifest", WHOLE, ids=[*_ASKS, "rollback"])
+@pytest.mark.parametrize("manifest", WHOLE, ids=[*_ASKS, "rollback", *_SLOS])
 def test_the_whole_manifests_are_right(manifest: dict[str, Any]) -> None:
     assert validate(manifest) == []
 
@@ -284,7 +335,7 @@ def test_takes(place: Place, value: Any) -> None:
     """Other rules may have a word on the same value; this one has none."""
     manifest = at(place, value)
     assert not _told(place, manifest)
-    if place[2] != _ON_DURATIONS:
+    if place[2] != _ON_DURATIONS and not _compared(place):
         assert validate(manifest) == []
 
 
@@ -299,7 +350,7 @@ def test_refuses_with_its_sentence(place: Place, value: Any) -> None:
     told = validate(at(place, value))
     # Of the place itself one thing at a time; the rule about tls looks at the url too.
     assert [t for t in told if t.startswith(f"{where}: ")] == [f'{where}: Invalid value: "{shown}": {message}']
-    assert len(told) == 1 or path.endswith(".url")
+    assert len(told) == 1 or path.endswith(".url") or _compared(place)
 
 
 def _holds(rule: str, before: Any, after: Any) -> bool:

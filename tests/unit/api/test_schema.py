@@ -22,6 +22,8 @@ def walk(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
         yield from walk(child, f"{path}.{name}")
     if "items" in schema:
         yield from walk(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from walk(schema["additionalProperties"], f"{path}.*")
 
 
 SCHEMAS = {kind.name: structural(kind.model) for kind in KINDS}
@@ -41,18 +43,24 @@ def test_each_copy_is_what_the_models_say(folder: Path) -> None:
     assert {f.name: f.read_text(encoding="utf-8") for f in folder.glob("*.yaml")} == files()
 
 
+def test_kustomize_installs_all_of_them() -> None:
+    listed = yaml.safe_load((ROOT / "manifests/install/kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert set(files()) <= set(listed)
+
+
 def test_the_folder_of_crds_is_there() -> None:
     assert ROOT / "crds" in COPIES
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_structural(node: dict[str, Any]) -> None:
-    assert not {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title", "additionalProperties"} & set(node)
+    assert not {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title"} & set(node)
     assert node["type"] in {"object", "array", "string", "integer", "boolean"}
     assert node.get("default", 0) is not None
     assert None not in node.get("enum", [])
     assert ("items" in node) == (node["type"] == "array")
-    assert ("properties" in node) == (node["type"] == "object")
+    assert ("properties" in node or "additionalProperties" in node) == (node["type"] == "object")
+    assert not {"properties", "additionalProperties"} <= set(node)
     assert set(node.get("required", [])) <= set(node.get("properties", {}))
 
 
@@ -60,6 +68,8 @@ def test_structural(node: dict[str, Any]) -> None:
 def test_what_a_user_writes_is_bounded(node: dict[str, Any]) -> None:
     if node["type"] == "array":
         assert "maxItems" in node
+    if "additionalProperties" in node:
+        assert "maxProperties" in node
     if node["type"] == "string":
         assert "maxLength" in node or "enum" in node
     if node["type"] == "integer":
@@ -113,3 +123,18 @@ def test_manifests_that_we_ship_are_right(path: Path) -> None:
     documents = [d for d in yaml.safe_load_all(path.read_text(encoding="utf-8")) if d]
     assert documents
     assert [sentence for d in documents for sentence in validate(d)] == []
+
+
+def test_the_operator_may_read_each_kind_and_write_its_status() -> None:
+    """`manifests/install/lastgood.yaml` is the chart, rendered."""
+    documents = list(yaml.safe_load_all((ROOT / "manifests/install/lastgood.yaml").read_text(encoding="utf-8")))
+    (role,) = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "lastgood"]
+    verbs: dict[str, set[str]] = {}
+    for rule in role["rules"]:
+        for resource in rule["resources"] if rule["apiGroups"] == ["lastgood.dev"] else []:
+            verbs.setdefault(resource, set()).update(rule["verbs"])
+    for kind in KINDS:
+        assert {"get", "list", "watch"} <= verbs[kind.plural]
+        assert "patch" in verbs[f"{kind.plural}/status"]
+    # A person declares objectives; the operator only reads them.
+    assert verbs["servicelevelobjectives"] == {"get", "list", "watch"}

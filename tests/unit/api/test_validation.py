@@ -53,7 +53,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             [
                 (
                     'no kind "Monitor" in version "lastgood.dev/v1alpha1": write apiVersion lastgood.dev/v1alpha1 and one '
-                    "of MonitoredService, Rollback"
+                    "of MonitoredService, Rollback, ServiceLevelObjective"
                 )
             ],
             id="unknown kind",
@@ -63,7 +63,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             [
                 (
                     'no kind "MonitoredService" in version "lastgood.dev/v9": write apiVersion lastgood.dev/v1alpha1 and '
-                    "one of MonitoredService, Rollback"
+                    "one of MonitoredService, Rollback, ServiceLevelObjective"
                 )
             ],
             id="unknown version",
