@@ -155,12 +155,12 @@ def _paired(bins: list[tuple[float, float]]) -> dict[float, float]:
     return kept | last
 
 
-def to_text(bins: Bins) -> str:
-    """At most TEXT_LIMIT characters of ASCII; made coarser where that takes it."""
+def to_text(bins: Bins, limit: int = TEXT_LIMIT) -> str:
+    """At most so many characters of ASCII, none of which JSON or YAML escapes; made coarser where that takes it."""
     level, growth = 0, bins.growth
     while growth and growth > GROWTH * (1 + _RESIDUE):
         level, growth = level + 1, math.sqrt(growth)
-    while len(text := _written(bins, level)) > TEXT_LIMIT:
+    while len(text := _written(bins, level)) > limit:
         bins, level = bins.coarser(), level + 1
     return text
 
