@@ -190,7 +190,7 @@ class Recorder:
             {
                 "kind": str(self.kind),
                 "q": self._quantile or 0,
-                "n": whole.events,
+                "n": float(whole.events),
                 "sum": whole.sum if math.isfinite(whole.sum) else None,
                 "s": round(self._seconds),
                 "hours": [

@@ -113,7 +113,7 @@ class Bins:
         # 0.95 x 20 is a little more than 19: it is still the nineteenth.
         wanted = max(1, math.ceil(rank - _RESIDUE * max(1.0, rank)))
         bound = order[bisect_left(reached, min(wanted, reached[-1]))]
-        return bound * 2 / (self.growth + 1) if bound > 0 else bound * (self.growth + 1) / 2
+        return bound * 2 / (self.growth + 1) * (1.0 if bound > 0 else self.growth)
 
     def _interpolated(self, order: list[float], reached: list[float], rank: float) -> float | None:
         finite = len(order) - (order[-1] == math.inf)
