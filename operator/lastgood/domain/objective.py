@@ -68,8 +68,6 @@ def judge(
     """
     if isinstance(seen, Nothing):
         return _silent(plan, seen, before, now)
-    # A gap that ended before this process began cannot be seen in the runs: they know only their own time.
-    known = None if before.unobserved > plan.unknown_after else before.failing
     failing: dict[str, Run] = {}
     severity, enough = "", not plan.alerts and seen.events >= 1
     for alert in plan.alerts:
@@ -77,7 +75,7 @@ def judge(
         if seen.value is not None and seen.events >= alert.min_samples and seen.rate >= alert.min_rate:
             enough = True
             exceeded = plan.beyond(seen.value, alert.threshold)
-        was = known.get(alert.severity) if known else None
+        was = before.failing.get(alert.severity) if before.failing else None
         if was is None and not exceeded:
             continue
         run = follow(was, exceeded, now, interval=plan.interval, unknown_after=plan.unknown_after)
@@ -135,10 +133,11 @@ def _silent(plan: ObjectivePlan, seen: Nothing, before: ObjectiveState, now: flo
             unobserved=before.unobserved,
         )
     still = begun and before.state is Standing.UNKNOWN
+    since = min(before.since, now) if still else now
     if still and before.reason == reason:
-        return ObjectiveState(Standing.UNKNOWN, "", before.since, reason, before.message, None, last)
+        return ObjectiveState(Standing.UNKNOWN, "", since, reason, before.message, None, last)
     message = f"no observation ({reason})" + (f": {seen.detail}" if seen.detail else "")
-    return ObjectiveState(Standing.UNKNOWN, "", before.since if still else now, reason, message, None, last)
+    return ObjectiveState(Standing.UNKNOWN, "", since, reason, message, None, last)
 
 
 def _too_few(plan: ObjectivePlan, seen: Aggregate) -> str:
@@ -197,7 +196,7 @@ def from_status(entry: Mapping[str, Any], *, unobserved: float = 0.0) -> Objecti
     failing = {}
     for text in entry.get("failingSince") or ():
         severity, _, since = text.partition("=")
-        failing[severity] = Run(from_text(since) + unobserved)
+        failing[severity] = Run(from_text(since) + unobserved, unobserved=unobserved)
     state = Standing(entry["state"])
     shift = unobserved if state in {Standing.BREACHED, Standing.AT_RISK} else 0.0
     return ObjectiveState(

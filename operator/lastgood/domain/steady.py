@@ -41,6 +41,8 @@ class Run:
     """When it began, moved on by every gap in which nobody saw it exceeded: ``now - since`` is breaching time."""
     seen: float = 0.0
     """Latest observation that had a say; 0 when this process has seen none yet."""
+    unobserved: float = 0.0
+    """For how long nobody had looked when this was read from status; it is taken out of ``since`` already."""
 
     def lasted(self, duration: float, now: float) -> bool:
         """Whether it has been exceeded for so long."""
@@ -58,14 +60,13 @@ def follow(run: Run | None, exceeded: bool | None, at: float, *, interval: float
         return None
     if run is None:
         return Run(at, at) if exceeded else None
+    apart = at - run.seen if run.seen else 0.0
+    if max(apart, run.unobserved) > max(unknown_after, LATE * interval):
+        return Run(at, at) if exceeded else None
     if not run.seen:
-        # Out of status, where the gap was taken out already.
         return Run(min(run.since, at), at)
-    apart = at - run.seen
     if apart < 0:
         return Run(run.since + apart, at)
-    if apart > max(unknown_after, LATE * interval):
-        return Run(at, at) if exceeded else None
     if exceeded is None:
         return run
     unseen = apart - interval if apart > LATE * interval else 0.0
