@@ -6,9 +6,13 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import cost, scale
+from tests.bench import cost, objectives, scale
 
-PARTS = {"cost": ("Cost of a probe", cost.run), "scale": ("Ten thousand services", scale.run)}
+PARTS = {
+    "cost": ("Cost of a probe", cost.run),
+    "objectives": ("Objectives", objectives.run),
+    "scale": ("Ten thousand services", scale.run),
+}
 
 
 def _machine() -> str:

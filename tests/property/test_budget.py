@@ -1,0 +1,63 @@
+"""Rings against a list of all that was counted."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastgood.domain.budget import SLOTS, UNITS, WIDTHS, BudgetRings, burn
+from lastgood.domain.objective_plan import BudgetPlan
+
+T0 = 1_800_000_000.0
+PERIODS = st.sampled_from([7 * 86400.0, 28 * 86400.0, 30 * 86400.0])
+WINDOWS = [5, 30, 60, 120, 360, 1440, 4320, UNITS]
+STEPS = st.sampled_from([10.0, 60.0, 600.0, 7200.0, 86400.0]) | st.floats(0, 1e6)
+EVENTS = st.lists(st.tuples(STEPS, st.integers(0, 20), st.integers(0, 20)), max_size=60)
+
+
+@given(PERIODS, EVENTS)
+def test_each_window_holds_what_a_list_does(period: float, events: list[tuple[float, int, int]]) -> None:
+    rings, kept, now = BudgetRings(period), [], T0
+    for step, one, other in events:
+        now += step
+        bad, total = min(one, other), max(one, other)
+        rings.add(bad, total, 10, now)
+        kept.append((math.floor(now / rings.unit), bad, total))
+    unit = math.floor(now / rings.unit)
+    for units in WINDOWS:
+        width = next(w for w in WIDTHS if units <= w * SLOTS)
+        within = [(b, t) for at, b, t in kept if at // width > unit // width - units // width]
+        told = rings.spent(units, now)
+        assert (told.bad, told.total) == (sum(b for b, _ in within), sum(t for _, t in within))
+
+
+@given(PERIODS, st.lists(st.tuples(st.integers(0, 50_000), st.integers(0, 9), st.integers(0, 9)), max_size=60))
+def test_a_history_gives_what_having_seen_it_would(period: float, minutes: list[tuple[int, int, int]]) -> None:
+    first = int(T0 // 60) - 50_000
+    once = {first + m: (float(min(a, b)), float(max(a, b))) for m, a, b in minutes}
+    loaded, live = BudgetRings(period), BudgetRings(period)
+    loaded.load(((m, *counts) for m, counts in once.items()), T0)
+    for minute, (bad, total) in sorted(once.items()):
+        for part in range(6):
+            live.add(bad / 6, total / 6, 10, 60 * minute + 10 * part + 5)
+    for units in (1440, 4320, UNITS):
+        one, other = loaded.spent(units, T0), live.spent(units, T0)
+        # A minute that lies across the edge of a window is in with more or less of it.
+        assert abs(one.total - other.total) <= 9
+        assert abs(one.bad - other.bad) <= 9
+        assert abs(one.seconds - other.seconds) <= 60
+
+
+@given(PERIODS, st.lists(st.tuples(st.floats(-1e7, 1e7), st.floats(0, 9), st.floats(0, 9)), max_size=60))
+def test_no_clock_raises_or_counts_twice(period: float, events: list[tuple[float, float, float]]) -> None:
+    rings, now = BudgetRings(period), T0
+    bad = total = 0.0
+    for step, more_bad, more in events:
+        now += step
+        rings.add(more_bad, more, 10, now)
+        bad, total = bad + min(more_bad, more), total + more
+        told = burn(BudgetPlan(0.01, period), rings, now)
+        assert told.left is None or told.left <= 1
+        seen = rings.spent(UNITS, now)
+        assert seen.bad <= bad + 1e-9
+        assert seen.total <= total + 1e-9
