@@ -150,7 +150,8 @@ def _quiet(port: int, within: float) -> None:
             last, since = writes, time.monotonic()
         elif time.monotonic() - since > 15:
             return
-        time.sleep(1)
+        # Each look costs the operator ten thousand lines.
+        time.sleep(5)
     msg = f"still writing after {within} s"
     raise SystemExit(msg)
 
