@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import client
@@ -48,6 +49,8 @@ class KubeCluster:
         namespaces: Sequence[str] = (),
         identity: str = "lastgood",
     ) -> None:
+        # Without a proxy to find there: aiohttp looks into ~/.netrc too, in a thread, before each request.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         self._client = client.ApiClient(configuration)
         self._fence = fence
         self._count = count
