@@ -15,7 +15,7 @@ from lastgood.domain.decide import (
     mark_started,
     with_mark,
 )
-from lastgood.domain.health import ProbeState, Thresholds, combine, observe
+from lastgood.domain.health import ProbeState, Thresholds, combine, defined, observe, silenced
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Memory, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
@@ -247,14 +247,15 @@ class Controller:
         slots, bad = preparation.prepare(self._factory, service.key, spec, values)
         service.problems = tuple(problems + bad)
         service.thresholds = {p.name: Thresholds(p.failure_threshold, p.success_threshold) for p in spec.probes}
-        names = {p.name for p in spec.probes}
+        written = {p.name: preparation.definition(p) for p in spec.probes}
         able = {slot.name for slot in slots}
         now = time.time()
         probes = {}
-        for name in sorted(names):
-            state = service.memory.probes.get(name) or ProbeState()
+        for name in sorted(written):
+            state = service.memory.probes.get(name) or ProbeState(definition=written[name])
+            state = defined(state, written[name], now)
             # A probe that cannot run has seen nothing: what it said before no longer holds.
-            probes[name] = state if name in able else ProbeState(since=now, reason="NotRunning")
+            probes[name] = state if name in able else silenced(state, now)
         service.memory = replace(service.memory, probes=probes, health=combine(service.memory.health, probes, now))
         self._note_health(service)
         self.fleet.put(service.key, slots)
