@@ -132,7 +132,7 @@ def _wait(port: int, ready: Any, within: float, what: str) -> float:
                 return time.monotonic() - began
         except OSError:
             pass
-        time.sleep(0.2)
+        time.sleep(0.5)
     msg = f"not within {within} s: {what}"
     raise SystemExit(msg)
 
