@@ -484,7 +484,7 @@ def played(
         operator = Operator(lab.kubeconfig, namespace, log, ["--storm-limit", "50"])
         operator.wait_for_log('"leading"')
         healthy = "lastgood_service_healthy"
-        until(lambda: operator.total(healthy) == FILLERS, within=40, says="the fillers are healthy")
+        until(lambda: operator.total(healthy) == FILLERS, within=120, says="the fillers are healthy")
         stage = Stage(cluster, kubelet, target)
         stage.operator = operator
         futures = {case.__name__: pool.submit(case, stage, case.__name__.replace("_", "-")) for case in CASES}
