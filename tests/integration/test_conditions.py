@@ -221,7 +221,7 @@ def probe_unproven(stage: Stage, name: str) -> None:
     edited = stage.monitored(name, stability={"soak": "1h"})
     edited["spec"]["probes"][0]["http"]["url"] += "-typo"
     stage.cluster.put(edited)
-    stage.cluster.put(deployment(name, "v2"))
+    stage.cluster.put(deployment(name, "v2", paused=False))
     said = stage.wait(name, "RollingBack", "ProbeUnproven", status="False")
     assert "has not passed once" in said["message"]
     assert not stage.rollbacks(name)
