@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import uvloop
-from tests.bench.driver import Target
+from tests.bench.driver import Row, Target, at_most
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.probes import Probe
@@ -95,7 +95,7 @@ async def _bare(port: int, seconds: float) -> float:
     return (time.process_time() - cpu) / started * 1e6
 
 
-async def _bare_saturated(port: int, seconds: float) -> tuple[float, float]:
+async def _bare_saturated(port: int, seconds: float) -> float:
     done = 0
     cpu, began = time.process_time(), time.monotonic()
 
@@ -106,10 +106,10 @@ async def _bare_saturated(port: int, seconds: float) -> tuple[float, float]:
             done += 1
 
     await asyncio.gather(*(worker() for _ in range(64)))
-    return (time.process_time() - cpu) / done * 1e6, done / (time.monotonic() - began)
+    return (time.process_time() - cpu) / done * 1e6
 
 
-async def _saturated(url: str, seconds: float) -> tuple[float, float]:
+async def _saturated(url: str, seconds: float) -> float:
     """As many as one core makes: 64 workers that probe and judge one after the other."""
     probes = Probes(AddressPolicy.of(allow_loopback=True))
     controller = _controller(probes, url, 64, 3600)
@@ -125,12 +125,12 @@ async def _saturated(url: str, seconds: float) -> tuple[float, float]:
             done += 1
 
     await asyncio.gather(*(worker(slot) for slot in slots))
-    return (time.process_time() - cpu) / done * 1e6, done / (time.monotonic() - began)
+    return (time.process_time() - cpu) / done * 1e6
 
 
-def run(rounds: int = 3, seconds: float = 6) -> list[tuple[str, str]]:
+def run(rounds: int = 7, seconds: float = 4) -> list[Row]:
     """Rows of figure and value; medians over rounds that alternate."""
-    ours, bare, full, bare_full, rate = [], [], [], [], []
+    ours, bare, full, bare_full = [], [], [], []
     # As the operator does; the bare protocol has the same of it.
     calm_collector()
     with Target() as target:
@@ -138,17 +138,17 @@ def run(rounds: int = 3, seconds: float = 6) -> list[tuple[str, str]]:
         for _ in range(rounds):
             ours.append(uvloop.run(_fleet(url, seconds, RATE * 3, 3.0))[0])
             bare.append(uvloop.run(_bare(target.ok, seconds)))
-            cost, speed = uvloop.run(_saturated(url, seconds / 2))
-            full.append(cost)
-            rate.append(speed)
-            bare_full.append(uvloop.run(_bare_saturated(target.ok, seconds / 2))[0])
+            full.append(uvloop.run(_saturated(url, seconds / 2)))
+            bare_full.append(uvloop.run(_bare_saturated(target.ok, seconds / 2)))
     middle = rounds // 2
     ratio = sorted(a / b for a, b in zip(ours, bare, strict=True))[middle]
+    # By the core's own time: what else runs on the machine takes from a clock on the wall.
+    speed = 1e6 / sorted(full)[middle]
     return [
-        (f"CPU a probe at {RATE}/s, scheduling and verdict included", f"{sorted(ours)[middle]:.0f} µs"),
-        ("the same by a bare asyncio + uvloop protocol", f"{sorted(bare)[middle]:.0f} µs"),
-        ("ratio, pair by pair", f"{ratio:.2f}"),
-        ("CPU a probe, saturated", f"{sorted(full)[middle]:.0f} µs"),
-        ("probes a second on one core, saturated", f"{sorted(rate)[middle]:.0f}"),
-        ("CPU of the bare protocol, saturated", f"{sorted(bare_full)[middle]:.0f} µs"),
+        at_most(f"CPU a probe at {RATE}/s, scheduling and verdict included", sorted(ours)[middle], 150, " µs"),
+        Row("the same by a bare asyncio + uvloop protocol that checks the same JSON", f"{sorted(bare)[middle]:.0f} µs"),
+        at_most("ratio of the two, round by round", ratio, 1.5, "", ".2f"),
+        at_most("CPU a probe, saturated, verdict included", sorted(full)[middle], 100, " µs"),
+        Row("probes in a second of one core, saturated", f"{speed:.0f}", "≥ 8000", speed >= 8000),
+        Row("CPU of the bare protocol, saturated", f"{sorted(bare_full)[middle]:.0f} µs"),
     ]

@@ -5,9 +5,24 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from prometheus_client.parser import text_string_to_metric_families
+
+
+class Row(NamedTuple):
+    """A line of the table that is published."""
+
+    what: str
+    figure: str
+    target: str = ""
+    met: bool | None = None
+    """Whether the target was met in this run; None where there is none."""
+
+
+def at_most(what: str, value: float, limit: float, unit: str, shape: str = ".0f") -> Row:
+    """A row with a target not to go beyond."""
+    return Row(what, f"{value:{shape}}{unit}", f"≤ {limit:g}{unit}", value <= limit)
 
 
 class Target:
@@ -47,11 +62,15 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def quantile(before: Samples, after: Samples, name: str, q: float) -> float:
-    """Upper bound of the bucket that holds this quantile, seconds."""
+    """This quantile in seconds, interpolated within its bucket as Prometheus does."""
     rows = sorted(
         (float(dict(labels)["le"]), value - before.get((n, labels), 0.0))
         for (n, labels), value in after.items()
         if n == f"{name}_bucket"
     )
-    count = rows[-1][1]
-    return next(bound for bound, cumulated in rows if cumulated >= q * count)
+    wanted, lower, below = q * rows[-1][1], 0.0, 0.0
+    for bound, cumulated in rows:
+        if cumulated >= wanted:
+            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / (cumulated - below)
+        lower, below = bound, cumulated
+    return lower

@@ -1,6 +1,7 @@
 """A target in a process of its own: answers JSON, or accepts and never answers (`hang`), or fails (`fail`)."""
 
 import asyncio
+import socket
 import sys
 
 import uvloop
@@ -20,7 +21,8 @@ class Answer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.mode == "hang":
             return
-        status = b"503 Unavailable" if b"/fail" in data and Switch.broken else b"200 OK"
+        _, fails, number = data.partition(b" ")[2].partition(b" ")[0].partition(b"/fail/")
+        status = b"503 Unavailable" if fails and int(number) < Switch.broken else b"200 OK"
         self.transport.write(HEAD % (status, len(BODY)) + BODY)  # type: ignore[attr-defined]
         self.transport.close()
 
@@ -30,20 +32,24 @@ class Hang(Answer):
 
 
 class Switch(asyncio.Protocol):
-    """Anything sent here breaks /fail from now on."""
+    """Each byte sent here breaks one more of /fail/0, /fail/1, …"""
 
-    broken = False
+    broken = 0
 
     def data_received(self, data: bytes) -> None:
-        Switch.broken = True
+        Switch.broken += len(data)
 
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
     ports = []
     for protocol in (Answer, Hang, Switch):
-        server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=4096)
-        ports.append(server.sockets[0].getsockname()[1])
+        # At every loopback address, and on no other interface.
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        listener.bind(("0.0.0.0", 0))
+        await loop.create_server(protocol, sock=listener, backlog=4096)
+        ports.append(listener.getsockname()[1])
     sys.stdout.write(" ".join(map(str, ports)) + "\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -25,15 +25,17 @@ class Operator:
 
     def __init__(
         self,
-        kubeconfig: Path,
+        kubeconfig: Path | None,
         namespace: str,
         log: Path,
         options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self._log = log
         self.url = f"http://127.0.0.1:{free_port()}"
-        command = [sys.executable, "-m", "lastgood.cli.main", "run", "--kubeconfig", str(kubeconfig)]
+        command = [*prefix, sys.executable, "-m", "lastgood.cli.main", "run"]
+        command += ["--kubeconfig", str(kubeconfig)] if kubeconfig else []
         command += ["--namespaces", namespace, "--lease-namespace", namespace, "--listen", self.url[7:]]
         path = "operator" + os.pathsep + os.environ.get("PYTHONPATH", "")
         with log.open("ab") as out:

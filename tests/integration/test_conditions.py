@@ -213,6 +213,26 @@ def too_few_samples(stage: Stage, name: str) -> None:
     stage.wait(name, "RollingBack", "TooFewSamples", status="False")
 
 
+def probe_unproven(stage: Stage, name: str) -> None:
+    """A probe is edited, and wrong: what it says is nobody's fault until it has passed once."""
+    stage.become_good(name)
+    stage.cluster.put(deployment(name, "v2", paused=True))
+    stage.target.answers(f"{name}-typo", 404)
+    edited = stage.monitored(name, stability={"soak": "1h"})
+    edited["spec"]["probes"][0]["http"]["url"] += "-typo"
+    stage.cluster.put(edited)
+    stage.cluster.put(deployment(name, "v2", paused=False))
+    said = stage.wait(name, "RollingBack", "ProbeUnproven", status="False")
+    assert "has not passed once" in said["message"]
+    assert not stage.rollbacks(name)
+    stage.target.answers(f"{name}-typo", 200)
+    stage.wait(name, "Healthy", "ProbesPassing", status="True")
+    stage.target.answers(f"{name}-typo", 500)
+    until(lambda: stage.version(name) == "v1", within=40, says="proven, it counts")
+    stage.target.answers(f"{name}-typo", 200)
+    stage.rolled_back(name)
+
+
 def gitops_managed(stage: Stage, name: str) -> None:
     mark = {"argocd.argoproj.io/tracking-id": "shop"}
     stage.cluster.put(deployment(name, annotations=mark), stage.monitored(name))
@@ -438,7 +458,7 @@ CASES: list[Callable[[Stage, str], None]] = [
     target_not_found, secret_missing, config_map_missing, bad_probe, unknown_dependency, dependency_cycle, suspended,
     not_needed, disabled, breach_pending, breach_target_gone, target_paused, scaled_to_zero, no_good_revision,
     already_on_last_good, breach_older_than_release, dependency_unhealthy, dependency_unknown, too_few_samples,
-    gitops_managed, config_gone, secret_copied, snapshot_gone, quarantined, refused, approved, rollback_failed, dry_run, cooldown,
+    probe_unproven, gitops_managed, config_gone, secret_copied, snapshot_gone, quarantined, refused, approved, rollback_failed, dry_run, cooldown,
     limit_reached, by_hand, awaiting_stops_nobody, snapshot_gone_late, swept,
 ]  # fmt: skip
 
@@ -464,7 +484,7 @@ def played(
         operator = Operator(lab.kubeconfig, namespace, log, ["--storm-limit", "50"])
         operator.wait_for_log('"leading"')
         healthy = "lastgood_service_healthy"
-        until(lambda: operator.total(healthy) == FILLERS, within=40, says="the fillers are healthy")
+        until(lambda: operator.total(healthy) == FILLERS, within=120, says="the fillers are healthy")
         stage = Stage(cluster, kubelet, target)
         stage.operator = operator
         futures = {case.__name__: pool.submit(case, stage, case.__name__.replace("_", "-")) for case in CASES}

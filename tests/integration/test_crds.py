@@ -338,7 +338,7 @@ def test_defaults_are_filled_in(cluster: Cluster) -> None:
     spec = cluster.create(smallest)["spec"]
     assert spec["targetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"}
     assert spec["suspend"] is False
-    assert spec["stability"] == {"soak": "10m", "keep": 5}
+    assert spec["stability"] == {"soak": "10m", "keep": 5, "secrets": "Note"}
     # Nothing is changed by an operator that nobody asked to change anything.
     assert spec["rollback"] == {
         "policy": "Disabled",

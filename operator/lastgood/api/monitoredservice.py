@@ -251,6 +251,8 @@ class ProbeStatus(Model):
     state: Literal["Passing", "Failing", "Unknown"]
     since: str = Field(json_schema_extra={"format": "date-time"})
     reason: str = ""
+    proven: bool = Field(default=False, description="Whether it has passed since it was written as it is.")
+    definition: str = Field(default="", description="Hash of what it asks and expects.")
 
 
 class HealthStatus(Model):

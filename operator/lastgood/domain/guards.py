@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lastgood.domain.clock import at_clock, shown
-from lastgood.domain.health import failing_now
+from lastgood.domain.health import failing_now, proven_failing_since
 from lastgood.domain.model import Memory, Plan, Surroundings, TargetSeen
 
 
@@ -178,6 +178,27 @@ def too_few_samples(case: Case) -> Objection | None:
     return None
 
 
+def probe_unproven(case: Case) -> Objection | None:
+    """A probe that was written anew and never passed since may itself be what is wrong, not the release."""
+    since = proven_failing_since(case.memory.probes)
+    if since is None:
+        names = ", ".join(failing_now(case.memory.probes))
+        return Objection(
+            "ProbeUnproven",
+            f"probe {names} has not passed once since it was written as it is, so it may be what is wrong: lifts when "
+            "it has; to go back all the same, create a Rollback",
+        )
+    if case.now < since + case.plan.failing_for:
+        until = since + case.plan.failing_for
+        return Objection(
+            "ProbeUnproven",
+            f"of the failing probes, those that have passed as they are written fail since {at_clock(since)} only: a "
+            f"rollback is considered at {at_clock(until)}",
+            until,
+        )
+    return None
+
+
 def gitops_managed(case: Case) -> Objection | None:
     """A GitOps tool would put the bad release back, and both would fight."""
     if case.seen is not None and case.seen.gitops and not case.plan.override_gitops:
@@ -282,6 +303,7 @@ CHAIN: tuple[Guard, ...] = (
     mass_breach,
     dependency_unhealthy,
     too_few_samples,
+    probe_unproven,
     gitops_managed,
     config_gone,
     quarantined,

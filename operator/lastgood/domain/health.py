@@ -41,6 +41,10 @@ class ProbeState(NamedTuple):
     run_since: float = 0.0
     last_pass: float = 0.0
     """Latest pass seen by this process."""
+    proven: bool = False
+    """Whether it has passed since it was written as it is: one that never did may itself be what is wrong."""
+    definition: str = ""
+    """What is asked, as a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,20 @@ def observe(before: ProbeState, outcome: Outcome, now: float, thresholds: Thresh
         state, since, detail = believed, run_since, outcome.detail
         reason = "" if outcome.reason is ProbeReason.OK else str(outcome.reason)
     last_pass = now if passed else before.last_pass
-    return ProbeState(state, since, reason, detail, verdict, run_length, run_since, last_pass)
+    proven = passed or before.proven
+    return ProbeState(
+        state, since, reason, detail, verdict, run_length, run_since, last_pass, proven, before.definition
+    )
+
+
+def defined(before: ProbeState, definition: str, now: float) -> ProbeState:
+    """The state of a probe that is written as this hash says: one that was written otherwise has said nothing yet."""
+    if before.definition == definition:
+        return before
+    if not before.definition:
+        # Of before hashes were kept.
+        return before._replace(definition=definition, proven=before.proven or before.state is State.PASSING)
+    return ProbeState(since=now, reason="Rewritten", definition=definition)
 
 
 def combine(before: Health, probes: Mapping[str, ProbeState], now: float) -> Health:
@@ -99,6 +116,18 @@ def combine(before: Health, probes: Mapping[str, ProbeState], now: float) -> Hea
 def failing_now(probes: Mapping[str, ProbeState]) -> list[str]:
     """Names of probes that are failing and whose latest outcome, seen by this process, was a failure."""
     return sorted(n for n, p in probes.items() if p.state is State.FAILING and p.run is Verdict.FAIL)
+
+
+def silenced(before: ProbeState, now: float) -> ProbeState:
+    """The state of a probe that does not run: what it said before says nothing of later."""
+    if before.state is State.UNKNOWN and before.run is None and before.reason == "NotRunning":
+        return before
+    return ProbeState(since=now, reason="NotRunning", proven=before.proven, definition=before.definition)
+
+
+def proven_failing_since(probes: Mapping[str, ProbeState]) -> float | None:
+    """Since when a probe fails that has passed as it is written; None when there is none."""
+    return min((p.since for p in probes.values() if p.state is State.FAILING and p.proven), default=None)
 
 
 def green_since(probes: Mapping[str, ProbeState]) -> float | None:

@@ -1,6 +1,6 @@
 """What the services need from outside, as protocols. Adapters implement them and decide nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from lastgood.api.probes import Probe as ProbeSpec
@@ -73,6 +73,10 @@ class Cluster(Protocol):
         """All objects of one namespace that match the label selector."""
         ...
 
+    def each(self, kind: str) -> AsyncIterator[Object]:
+        """All objects of the watched namespaces, a page at a time."""
+        ...
+
     async def list_names(self, kind: str) -> frozenset[tuple[str, str, str]]:
         """(namespace, name, uid) of all objects in the watched namespaces; metadata only."""
         ...
@@ -103,8 +107,8 @@ class Cluster(Protocol):
         """One key of a Secret or ConfigMap; None when the object or the key is missing."""
         ...
 
-    async def event(self, regarding: Object, kind: str, reason: str, message: str) -> None:
-        """Write an Event of kind "Normal" or "Warning"."""
+    async def event(self, regarding: Object, kind: str, reason: str, message: str, at: float) -> None:
+        """Write an Event of kind "Normal" or "Warning", of something that happened at a time."""
         ...
 
     async def alive(self) -> str:

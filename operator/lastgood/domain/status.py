@@ -8,7 +8,7 @@ from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
-from lastgood.domain.health import Health, ProbeState, State
+from lastgood.domain.health import Health, ProbeState, State, silenced
 from lastgood.domain.model import Current, Good, Mark, Memory, Plan
 from lastgood.domain.revision import ConfigSeen
 
@@ -65,7 +65,14 @@ def to_status(memory: Memory) -> dict[str, Any]:
         if memory.health.since
         else None,
         "probes": [
-            {"name": n, "state": str(p.state), "since": to_text(p.since), "reason": p.reason}
+            {
+                "name": n,
+                "state": str(p.state),
+                "since": to_text(p.since),
+                "reason": p.reason,
+                "proven": p.proven,
+                "definition": p.definition,
+            }
             for n, p in sorted(memory.probes.items())
             if p.since
         ],
@@ -145,10 +152,7 @@ def unseen(memory: Memory, seconds: float) -> Memory:
 
 def set_aside(memory: Memory, now: float) -> Memory:
     """The memory of a service whose probes were stopped: what they said before says nothing of later."""
-    probes = {
-        name: p if p.state is State.UNKNOWN and p.run is None else ProbeState(since=now, reason="NotRunning")
-        for name, p in memory.probes.items()
-    }
+    probes = {name: silenced(p, now) for name, p in memory.probes.items()}
     if probes == memory.probes:
         return memory
     return replace(memory, probes=probes, health=Health("Unknown", now))
@@ -173,6 +177,8 @@ def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory
                 state=State(p["state"]),
                 since=shifted(p["since"], failing=p["state"] == "Failing"),
                 reason=p.get("reason") or "",
+                proven=bool(p.get("proven")),
+                definition=p.get("definition") or "",
             )
             for p in status.get("probes") or ()
         },

@@ -49,6 +49,41 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     return handlers
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Kopf compares each object with what it handled last, at a copy of it each time, for handlers that we have not."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing to compare."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing was kept."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Nor is there progress of handlers to keep, in annotations least of all."""
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing was kept."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing to remove."""
+
+    def touch(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """As it is."""
+        return essence
+
+
 def settings() -> kopf.OperatorSettings:
     """Settings that hold at ten thousand objects."""
     chosen = kopf.OperatorSettings()
@@ -58,6 +93,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.queueing.exit_timeout = 0.5
     # Kopf's own Events would repeat each log line; ours are written on transitions only.
     chosen.posting.enabled = False
+    chosen.persistence.diffbase_storage, chosen.persistence.progress_storage = _NoDiffs(), _NoProgress()
     # Watching the list of all CRDs and namespaces would need cluster-wide rights that nothing else here needs.
     chosen.scanning.disabled = True
     # A watch that went silent is noticed by its end; shorter than the API server's own half hour.

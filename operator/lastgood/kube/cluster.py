@@ -2,17 +2,18 @@
 
 import asyncio
 import base64
-import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import client
 
 from lastgood.api import API_VERSION, GROUP, VERSION
+from lastgood.domain.clock import to_text
 from lastgood.domain.ports import ClusterError, Object
 
 _PREFIX = {
@@ -30,6 +31,7 @@ _PREFIX = {
 _TIMEOUT = 10.0
 _PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 2000
+_SMALL_PAGE = 200
 
 
 class KubeCluster:
@@ -48,6 +50,8 @@ class KubeCluster:
         namespaces: Sequence[str] = (),
         identity: str = "lastgood",
     ) -> None:
+        # Without a proxy to find there: aiohttp looks into ~/.netrc too, in a thread, before each request.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         self._client = client.ApiClient(configuration)
         self._fence = fence
         self._count = count
@@ -115,6 +119,19 @@ class KubeCluster:
         query = [("labelSelector", selector)] if selector else []
         answer = await self._request("GET", _path(kind, namespace), query=query)
         return list(answer["items"])
+
+    async def each(self, kind: str) -> AsyncIterator[Object]:
+        """See the port."""
+        for namespace in self._namespaces or ("",):
+            query = [("limit", str(_SMALL_PAGE))]
+            while True:
+                page = await self._request("GET", _path(kind, namespace), query=query, timeout=60)
+                for item in page["items"]:
+                    yield item
+                more = page["metadata"].get("continue")
+                if not more:
+                    break
+                query = [("limit", str(_SMALL_PAGE)), ("continue", more)]
 
     async def list_names(self, kind: str) -> frozenset[tuple[str, str, str]]:
         """See the port."""
@@ -193,10 +210,9 @@ class KubeCluster:
         binary = (found.get("binaryData") or {}).get(key)
         return None if binary is None else base64.b64decode(binary)
 
-    async def event(self, regarding: Object, kind: str, reason: str, message: str) -> None:
+    async def event(self, regarding: Object, kind: str, reason: str, message: str, at: float) -> None:
         """See the port."""
         metadata = regarding["metadata"]
-        now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -204,7 +220,7 @@ class KubeCluster:
                 "name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}",
                 "namespace": metadata["namespace"],
             },
-            "eventTime": now,
+            "eventTime": to_text(at),
             "type": kind,
             "reason": reason,
             "action": reason,

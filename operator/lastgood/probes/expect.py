@@ -1,6 +1,7 @@
 """What an HTTP answer must be: compiled when the probe is made, so that a run only compares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from lastgood.api.probes import HttpProbe, JsonAssertion
@@ -18,7 +19,7 @@ class Expectation:
 
     def __init__(self, spec: HttpProbe) -> None:
         """Compile. Raises BadProbe for a path or pattern that is none."""
-        self._statuses = _statuses(spec.status_codes)
+        self._statuses = _statuses(tuple(spec.status_codes))
         self._wanted = ", ".join(spec.status_codes)
         self._checks = [_check(assertion) for assertion in spec.json_]
         self._pattern = compile_pattern(spec.body_pattern) if spec.body_pattern is not None else None
@@ -50,7 +51,9 @@ class Expectation:
             raise Failure(ProbeReason.ASSERTION_FAILED, msg) from None
 
 
-def _statuses(texts: Sequence[str]) -> frozenset[int]:
+@lru_cache
+def _statuses(texts: tuple[str, ...]) -> frozenset[int]:
+    # One set for all probes that ask for the same: a hundred numbers take four kilobytes.
     accepted: set[int] = set()
     for text in texts:
         if text.endswith("xx"):

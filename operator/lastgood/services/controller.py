@@ -15,13 +15,14 @@ from lastgood.domain.decide import (
     mark_started,
     with_mark,
 )
-from lastgood.domain.health import ProbeState, Thresholds, combine, observe
+from lastgood.domain.health import ProbeState, Thresholds, combine, defined, observe, silenced
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Memory, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
 from lastgood.domain.status import from_status, set_aside, unseen
 from lastgood.services import preparation
+from lastgood.services.events import Events
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
 from lastgood.services.objects import rollback_object
@@ -67,8 +68,9 @@ class Controller:
     ) -> None:
         self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
         self._revisions = Revisions(cluster, table)
-        self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics)
-        self._teller = Teller(cluster, metrics)
+        events = Events(cluster)
+        self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics, events)
+        self._teller = Teller(cluster, metrics, events)
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
@@ -247,14 +249,15 @@ class Controller:
         slots, bad = preparation.prepare(self._factory, service.key, spec, values)
         service.problems = tuple(problems + bad)
         service.thresholds = {p.name: Thresholds(p.failure_threshold, p.success_threshold) for p in spec.probes}
-        names = {p.name for p in spec.probes}
+        written = {p.name: preparation.definition(p) for p in spec.probes}
         able = {slot.name for slot in slots}
         now = time.time()
         probes = {}
-        for name in sorted(names):
-            state = service.memory.probes.get(name) or ProbeState()
+        for name in sorted(written):
+            state = service.memory.probes.get(name) or ProbeState(definition=written[name])
+            state = defined(state, written[name], now)
             # A probe that cannot run has seen nothing: what it said before no longer holds.
-            probes[name] = state if name in able else ProbeState(since=now, reason="NotRunning")
+            probes[name] = state if name in able else silenced(state, now)
         service.memory = replace(service.memory, probes=probes, health=combine(service.memory.health, probes, now))
         self._note_health(service)
         self.fleet.put(service.key, slots)
@@ -268,13 +271,13 @@ class Controller:
         service.memory, dropped = with_good(service.memory, good, service.plan.keep)
         service.litter = service.litter or bool(dropped)
         _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
-        await self._teller.event(
+        self._teller.event(
             service, "Normal", "RevisionGood", f"{good.label} (revision {good.revision}) was seen to be good"
         )
         if service.plan.copy_secrets:
             problem = await self._revisions.copies.keep(service.key, good.snapshot, good.configs)
             if problem:
-                await self._teller.event(
+                self._teller.event(
                     service, "Warning", "SecretsNotCopied", f"Secrets of {good.label} are not copied: {problem}"
                 )
 
@@ -282,7 +285,7 @@ class Controller:
         namespace = service.key[0]
         try:
             created = await self._cluster.create("rollbacks", namespace, rollback_object(service, action))
-            await self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
+            self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
         except ClusterError as error:
             if error.status != 409:
                 raise

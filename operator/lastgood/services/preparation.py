@@ -70,6 +70,12 @@ async def gather(cluster: Cluster, key: Key, spec: MonitoredServiceSpec) -> tupl
     return values, problems
 
 
+def definition(probe: ProbeSpec) -> str:
+    """Hash of what a probe asks and expects; not of how often, how long and how many times."""
+    asked = probe.model_dump_json(include={"http", "tcp", "grpc", "postgres", "redis"})
+    return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
+
+
 def fingerprint(values: Mapping[tuple[str, str, str], bytes]) -> int:
     """Changes when any value does; kept in memory only."""
     digest = hashlib.blake2b(digest_size=8)

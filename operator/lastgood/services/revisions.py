@@ -1,5 +1,6 @@
 """What of a revision is read from and kept in the cluster: its configuration, its snapshot, its ReplicaSet."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,6 +21,12 @@ from lastgood.services.objects import OWNER_LABEL, owned_metadata
 from lastgood.services.secrets import SecretCopies
 from lastgood.services.table import Service, Table
 
+MANY = 100
+"""So many unknown targets are worth a list of all Deployments."""
+
+LOOK_AGAIN_SECONDS, LOOK_LATER_SECONDS = 2.0, 300.0
+"""How soon again: services may still be coming in; or those that are unknown do not exist."""
+
 
 class Revisions:
     """Reads and keeps revisions of targets."""
@@ -27,14 +34,36 @@ class Revisions:
     def __init__(self, cluster: Cluster, table: Table) -> None:
         self._cluster, self._table = cluster, table
         self.copies = SecretCopies(cluster)
+        self._looking = asyncio.Lock()
+        self._look_again_at = 0.0
 
     async def see(self, service: Service) -> TargetSeen | None:
         """The target as the watch last told it; asked for once when the watch has told nothing."""
         place = (service.key[0], service.plan.target)
         known = self._table.deployments.get(place)
         if known is None:
+            await self._look_at_all()
+            known = self._table.deployments.get(place)
+        if known is None:
             return (await self.see_fresh(service))[0]
         return await self._with_configs(service, known, fresh=False)
+
+    async def _look_at_all(self) -> None:
+        """Read all Deployments, when many targets are not known.
+
+        A watch that told of them before it told of the services told in vain, and one request for each takes long.
+        """
+        async with self._looking:
+            table = self._table
+            if time.monotonic() < self._look_again_at or len(table.by_target) - len(table.deployments) < MANY:
+                return
+            before = len(table.deployments)
+            async for body in self._cluster.each("deployments"):
+                place = (body["metadata"]["namespace"], body["metadata"]["name"])
+                if place in table.by_target:
+                    table.put_deployment(place, sketch(body))
+            found = len(table.deployments) - before >= MANY
+            self._look_again_at = time.monotonic() + (LOOK_AGAIN_SECONDS if found else LOOK_LATER_SECONDS)
 
     async def see_fresh(self, service: Service) -> tuple[TargetSeen | None, Object | None]:
         """The target as it is this moment, with its whole Deployment: what is about to be changed is read anew."""

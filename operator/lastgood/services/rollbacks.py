@@ -15,6 +15,7 @@ from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import difference
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
 from lastgood.domain.status import configs_to_status, merge_conditions
+from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.putback import PutBack, template_patch
 from lastgood.services.revisions import Revisions
@@ -66,8 +67,9 @@ def _config_maps(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
 class Rollbacks:
     """Executor of Rollback objects."""
 
-    def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics) -> None:
+    def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics, events: Events) -> None:
         self._cluster, self._table, self._revisions, self._metrics = cluster, table, revisions, metrics
+        self._events = events
         self._put_back = PutBack(cluster, table, revisions.copies)
 
     async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
@@ -246,7 +248,7 @@ class Rollbacks:
         _log.info("rollback", rollback=body["metadata"]["name"], step=todo.step, state=state, message=todo.message)
         written = await self._write(body, change)
         if state == "Done" or todo.do is Do.AWAIT_APPROVAL:
-            await self._event(written, "Normal", todo.reason or todo.step, todo.message)
+            self._events.tell(written, "Normal", todo.reason or todo.step, todo.message)
         return written
 
     async def _end(self, body: Object, todo: Next, service: Service | None, phase: str) -> Object:
@@ -284,9 +286,9 @@ class Rollbacks:
         kind = "Normal" if good else "Warning"
         event = {"Succeeded": "RollbackSucceeded", "DryRun": "RollbackRehearsed", "Refused": "RollbackRefused"}
         told = message if good or phase == "Refused" else f"at step {todo.step}: {reason}: {message}"
-        await self._event(written, kind, event.get(phase, "RollbackFailed"), told)
+        self._events.tell(written, kind, event.get(phase, "RollbackFailed"), told)
         if service is not None:
-            await self._event(service.reference(), kind, event.get(phase, "RollbackFailed"), told)
+            self._events.tell(service.reference(), kind, event.get(phase, "RollbackFailed"), told)
         return written
 
     async def _write(self, body: Object, change: Mapping[str, Any]) -> Object:
@@ -294,13 +296,6 @@ class Rollbacks:
         written = await self._cluster.merge_status("rollbacks", metadata["namespace"], metadata["name"], change)
         self._table.put_rollback(written)
         return written
-
-    async def _event(self, regarding: Object, kind: str, reason: str, message: str) -> None:
-        try:
-            await self._cluster.event(regarding, kind, reason, message)
-        except ClusterError as error:
-            # The story is in status too; an Event that is lost must not stop a rollback.
-            _log.warning("event not written", reason=reason, error=str(error))
 
 
 def phase_of(body: Mapping[str, Any]) -> str:

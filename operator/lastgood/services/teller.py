@@ -6,8 +6,9 @@ from dataclasses import replace
 import structlog
 
 from lastgood.domain.decide import Condition, Decision
-from lastgood.domain.ports import Cluster, ClusterError
+from lastgood.domain.ports import Cluster
 from lastgood.domain.status import merge_conditions, to_status
+from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.table import Service, shared
 
@@ -17,8 +18,8 @@ _log = structlog.get_logger(__name__)
 class Teller:
     """Writer of MonitoredService status and Events."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
-        self._cluster, self._metrics = cluster, metrics
+    def __init__(self, cluster: Cluster, metrics: Metrics, events: Events) -> None:
+        self._cluster, self._metrics, self._events = cluster, metrics, events
 
     async def write(self, service: Service, decision: Decision) -> None:
         """Write what flipped, and nothing when nothing did."""
@@ -38,7 +39,7 @@ class Teller:
             return
         written = await self._cluster.merge_status("monitoredservices", *service.key, change)
         service.status = {**service.status, **wanted, **shared(written.get("status") or {})}
-        await self._tell(service, conditions)
+        self._tell(service, conditions)
 
     @staticmethod
     def _settled(service: Service, conditions: tuple[Condition, ...]) -> list[Condition]:
@@ -54,7 +55,7 @@ class Teller:
                 kept.append(condition)
         return kept
 
-    async def _tell(self, service: Service, conditions: list[Condition]) -> None:
+    def _tell(self, service: Service, conditions: list[Condition]) -> None:
         for condition in conditions:
             said = (condition.status, condition.reason)
             before = service.said.get(condition.type)
@@ -81,11 +82,8 @@ class Teller:
                 reason=condition.reason,
                 message=condition.message,
             )
-            await self.event(service, "Warning" if bad else "Normal", reason, message)
+            self.event(service, "Warning" if bad else "Normal", reason, message)
 
-    async def event(self, service: Service, kind: str, reason: str, message: str) -> None:
-        """Write an Event; one that is lost stops nothing, since status tells the story too."""
-        try:
-            await self._cluster.event(service.reference(), kind, reason, message)
-        except ClusterError as error:
-            _log.warning("event not written", reason=reason, error=str(error))
+    def event(self, service: Service, kind: str, reason: str, message: str) -> None:
+        """Have an Event about a service written."""
+        self._events.tell(service.reference(), kind, reason, message)

@@ -66,11 +66,11 @@ def seen(key: str = "v2", **changes: Any) -> TargetSeen:
 
 def passing(since: float, *, runs: int = 5, last: float | None = None) -> ProbeState:
     last_pass = since if last is None else last
-    return ProbeState(State.PASSING, since, "", "", Verdict.PASS, runs, since, last_pass)
+    return ProbeState(State.PASSING, since, "", "", Verdict.PASS, runs, since, last_pass, proven=True)
 
 
 def failing(since: float, *, runs: int = 5, run: Verdict | None = Verdict.FAIL) -> ProbeState:
-    return ProbeState(State.FAILING, since, "UnexpectedStatus", "expected 2xx, got 500", run, runs, since)
+    return ProbeState(State.FAILING, since, "UnexpectedStatus", "expected 2xx, got 500", run, runs, since, proven=True)
 
 
 def breaching(since: float = T0 - 300, **changes: Any) -> Memory:

@@ -38,8 +38,8 @@ def test_status_brings_back_all_but_what_only_this_process_saw() -> None:
     assert restored == replace(
         FULL,
         probes={
-            "http": ProbeState(State.FAILING, T0 - 300.123456, "UnexpectedStatus"),
-            "tcp": ProbeState(State.PASSING, T0 - 900),
+            "http": ProbeState(State.FAILING, T0 - 300.123456, "UnexpectedStatus", proven=True),
+            "tcp": ProbeState(State.PASSING, T0 - 900, proven=True),
         },
         complete_since=None,
         watched=False,
@@ -334,3 +334,9 @@ def test_what_probes_said_before_they_were_stopped_says_nothing_of_later() -> No
     assert {p.state for p in after.probes.values()} == {State.UNKNOWN}
     assert after.health == Health("Unknown", T0)
     assert set_aside(after, T0 + 99) == after
+
+
+def test_what_a_probe_asks_is_remembered_so_that_an_edit_while_nobody_looked_is_seen() -> None:
+    probes = {"http": passing(T0)._replace(definition="abc")}
+    restored = from_status(to_status(replace(FULL, probes=probes)))
+    assert (restored.probes["http"].definition, restored.probes["http"].proven) == ("abc", True)

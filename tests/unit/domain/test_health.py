@@ -9,10 +9,13 @@ from lastgood.domain.health import (
     State,
     Thresholds,
     combine,
+    defined,
     failing_now,
     fewest_passes,
     green_since,
     observe,
+    proven_failing_since,
+    silenced,
 )
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
 from lastgood.domain.status import from_status, to_status
@@ -181,3 +184,34 @@ def test_a_restored_failure_is_no_failure_until_this_process_saw_one() -> None:
     assert (fresh.state, fresh.since) == (State.FAILING, T0 + gap)
     assert failing_now({"http": fresh}) == ["http"]
     assert combine(memory.health, {"http": fresh}, killed_at + gap) == Health("False", T0 + gap)
+
+
+def test_a_probe_is_proven_by_a_pass_and_stays_so() -> None:
+    state = observe(ProbeState(definition="d"), FAIL, T0, Thresholds())
+    assert not state.proven
+    state = observe(state, OK, T0 + 1, Thresholds())
+    state = observe(state, FAIL, T0 + 2, Thresholds())
+    assert (state.proven, state.definition) == (True, "d")
+
+
+def test_a_probe_that_is_written_otherwise_begins_anew() -> None:
+    before = failing(T0)._replace(definition="old")
+    assert defined(before, "old", T0 + 9) == before
+    assert defined(before, "new", T0 + 9) == ProbeState(since=T0 + 9, reason="Rewritten", definition="new")
+
+
+def test_what_was_remembered_before_definitions_were_is_taken_as_it_was() -> None:
+    assert defined(passing(T0)._replace(proven=False), "d", T0).proven
+    assert not defined(failing(T0)._replace(proven=False), "d", T0).proven
+
+
+def test_a_probe_that_does_not_run_has_nothing_to_say_and_is_as_proven_as_it_was() -> None:
+    after = silenced(failing(T0)._replace(definition="d"), T0 + 9)
+    assert after == ProbeState(since=T0 + 9, reason="NotRunning", proven=True, definition="d")
+    assert silenced(after, T0 + 99) == after
+
+
+def test_since_when_a_proven_probe_fails() -> None:
+    new = failing(T0 - 50)._replace(proven=False)
+    assert proven_failing_since({"a": failing(T0), "b": failing(T0 - 9), "new": new, "c": passing(T0 - 99)}) == T0 - 9
+    assert proven_failing_since({"new": new}) is None
