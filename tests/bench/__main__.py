@@ -6,9 +6,13 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import cost, scale
+from tests.bench import cost, history, scale
 
-PARTS = {"cost": ("Cost of a probe", cost.run), "scale": ("Ten thousand services", scale.run)}
+PARTS = {
+    "cost": ("Cost of a probe", cost.run),
+    "scale": ("Ten thousand services", scale.run),
+    "history": ("Thirty days of minutes", history.run),
+}
 
 
 def _machine() -> str:

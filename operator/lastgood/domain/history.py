@@ -26,6 +26,16 @@ class Minute(NamedTuple):
     """What was measured at its end, in base units; None when nothing was."""
 
 
+class Hour(NamedTuple):
+    """Sums over one hour of one objective of one service."""
+
+    series: Series
+    hour: int
+    """Unix time of its beginning, in hours."""
+    bad: float
+    total: float
+
+
 class HistoryReason(StrEnum):
     """How the store is."""
 
@@ -74,7 +84,14 @@ class History(Protocol):
         ...
 
     def replay(self, since: int, until: int) -> AsyncIterator[Sequence[Minute]]:
-        """All series, an hour at a time, oldest hour first: for a start with a memory. Raises HistoryLost."""
+        """All series, an hour at a time, oldest hour first: for the last hours, at a start. Raises HistoryLost."""
+        ...
+
+    def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
+        """Sums of all series, an hour at a time, oldest first; both bounds in hours. Raises HistoryLost.
+
+        For the long run, at a start: a hundred times less to read than the minutes.
+        """
         ...
 
     async def prune(self, before: int) -> None:

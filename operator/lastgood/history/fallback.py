@@ -6,8 +6,9 @@ the waiting ones fit.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import isfinite
 
-from lastgood.domain.history import History, HistoryLost, HistoryReason, HistoryState, Minute, Series
+from lastgood.domain.history import History, HistoryLost, HistoryReason, HistoryState, Hour, Minute, Series
 from lastgood.history.memory import Memory
 
 _AT_ONCE = 50_000
@@ -26,7 +27,8 @@ class Fallback:
     async def append(self, rows: Sequence[Minute]) -> None:
         """Keep the rows, in the store if it can be, and hand over what waits."""
         async with self._handing_over:
-            await self._waiting.append(rows)
+            # One number that no store takes would hold up all that comes after it.
+            await self._waiting.append([row for row in rows if isfinite(row.bad) and isfinite(row.total)])
             while batch := self._waiting.some(_AT_ONCE):
                 try:
                     await self._store.append(batch)
@@ -57,6 +59,16 @@ class Fallback:
             self._lost(error)
         async for rows in self._waiting.replay(since, until):
             yield rows
+
+    async def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
+        """Sums of all series: the store's hours, then of what waits; an hour that comes twice is to be added up."""
+        try:
+            async for hours in self._store.hourly(since, until):
+                yield hours
+        except HistoryLost as error:
+            self._lost(error)
+        async for hours in self._waiting.hourly(since, until):
+            yield hours
 
     async def prune(self, before: int) -> None:
         """Forget hours that ended before this minute; the store's at the next time when it is away."""

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Sequence
 from math import isnan, nan
 
-from lastgood.domain.history import Minute, Series
+from lastgood.domain.history import Hour, Minute, Series
 from lastgood.history.pack import HOUR
 
 
@@ -82,6 +82,15 @@ class Memory:
             rows = [row for series, columns in self._columns.items() for row in columns.rows(series, low, high)]
             if rows:
                 yield rows
+
+    async def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
+        """Sums of all series, an hour at a time."""
+        async for rows in self.replay(since * HOUR, until * HOUR):
+            sums: dict[Series, tuple[float, float]] = {}
+            for row in rows:
+                bad, total = sums.get(row.series, (0.0, 0.0))
+                sums[row.series] = (bad + row.bad, total + row.total)
+            yield [Hour(series, rows[0].minute // HOUR, *both) for series, both in sums.items()]
 
     async def prune(self, before: int) -> None:
         """Forget hours that ended before this minute."""

@@ -51,6 +51,11 @@ def unpack(hour: int, blob: bytes) -> Cells:
     }
 
 
+def summed(cells: Cells) -> tuple[float, float]:
+    """Bad and total of all minutes."""
+    return sum(bad for bad, _, _ in cells.values()), sum(total for _, total, _ in cells.values())
+
+
 def grouped(rows: Iterable[tuple[int, int, float, float, float | None]]) -> dict[int, Cells]:
     """(series, minute, bad, total, value) by series."""
     found: dict[int, Cells] = {}

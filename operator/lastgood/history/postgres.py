@@ -1,4 +1,4 @@
-"""Minutes in PostgreSQL, in three tables of the DSN's first schema: the same two stages as in SQLite.
+"""Minutes in PostgreSQL, in tables of the DSN's first schema: the same two stages as in SQLite.
 
 One connection, made when it is needed and made anew after an error. Each call is one transaction.
 """
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 
-from lastgood.domain.history import HistoryLost, HistoryReason, Minute, Series
-from lastgood.history.pack import HOUR, Cells, grouped, pack, unpack
+from lastgood.domain.history import HistoryLost, HistoryReason, Hour, Minute, Series
+from lastgood.history.pack import HOUR, Cells, grouped, pack, summed, unpack
 
 T = TypeVar("T")
 Cursor = AsyncCursor[tuple[Any, ...]]
@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS lastgood_minutes (
     PRIMARY KEY (minute, series));
 CREATE TABLE IF NOT EXISTS lastgood_hours (
     hour int NOT NULL, series int NOT NULL, packed bytea NOT NULL, PRIMARY KEY (hour, series));
+CREATE TABLE IF NOT EXISTS lastgood_sums (
+    hour int NOT NULL, series int NOT NULL, bad float8 NOT NULL, total float8 NOT NULL, PRIMARY KEY (hour, series));
 """
 _INSERT = """
 INSERT INTO lastgood_minutes SELECT * FROM unnest(%s::int[], %s::int[], %s::float8[], %s::float8[], %s::float8[])
@@ -40,6 +42,10 @@ SELECT id, namespace, service, objective FROM made
 _MERGE = """
 INSERT INTO lastgood_hours SELECT %s, * FROM unnest(%s::int[], %s::bytea[])
 ON CONFLICT (hour, series) DO UPDATE SET packed = excluded.packed
+"""
+_SUM = """
+INSERT INTO lastgood_sums SELECT %s, * FROM unnest(%s::int[], %s::float8[], %s::float8[])
+ON CONFLICT (hour, series) DO UPDATE SET bad = excluded.bad, total = excluded.total
 """
 _LOOSE = "SELECT series, minute, bad, total, value FROM lastgood_minutes WHERE minute >= %s AND minute < %s"
 _SPAN = f"""
@@ -78,14 +84,18 @@ class Postgres:
 
     async def replay(self, since: int, until: int) -> AsyncIterator[Sequence[Minute]]:
         """All series, an hour at a time."""
-        first, last = await self._run(self._span)
-        if first is None or last is None:
-            return
-        for hour in range(max(first, since // HOUR), min(last + 1, -(-until // HOUR))):
+        for hour in await self._run(partial(self._hours, since=since // HOUR, until=-(-until // HOUR))):
             rows = await self._run(partial(self._hour, hour=hour))
             within = [row for row in rows if since <= row.minute < until]
             if within:
                 yield within
+
+    async def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
+        """Sums of all series, an hour at a time."""
+        for hour in await self._run(partial(self._hours, since=since, until=until)):
+            sums = await self._run(partial(self._sums, hour=hour))
+            if sums:
+                yield sums
 
     async def prune(self, before: int) -> None:
         """Forget hours that ended before this minute."""
@@ -144,8 +154,10 @@ class Postgres:
         unique = {(row.minute, self._ids[row.series]): row for row in rows}
         if unique:
             keys = list(zip(*unique, strict=True))
-            values = list(zip(*((row.bad, row.total, row.value) for row in unique.values()), strict=True))
-            await cursor.execute(_INSERT, [list(column) for column in (*keys, *values)])
+            # An array has one type: a whole number among floats is refused.
+            bad, total = [float(row.bad) for row in unique.values()], [float(row.total) for row in unique.values()]
+            values = [None if row.value is None else float(row.value) for row in unique.values()]
+            await cursor.execute(_INSERT, [*(list(column) for column in keys), bad, total, values])
 
     async def _pack(self, cursor: Cursor) -> None:
         await cursor.execute("SELECT min(minute), max(minute) FROM lastgood_minutes")
@@ -163,8 +175,11 @@ class Postgres:
         )
         found = grouped(_cells(await cursor.fetchall()))
         packed = await self._packed(cursor, hour, list(found))
-        blobs = [pack(hour, packed.get(series, {}) | cells) for series, cells in found.items()]
+        merged = [packed.get(series, {}) | cells for series, cells in found.items()]
+        bad, total = zip(*map(summed, merged), strict=True)
+        blobs = [pack(hour, cells) for cells in merged]
         await cursor.execute(_MERGE, (hour, list(found), blobs))
+        await cursor.execute(_SUM, (hour, list(found), [float(n) for n in bad], [float(n) for n in total]))
 
     async def _packed(self, cursor: Cursor, hour: int, series: list[int]) -> dict[int, Cells]:
         asked = "SELECT series, packed FROM lastgood_hours WHERE hour = %s AND series = ANY(%s)"
@@ -188,10 +203,20 @@ class Postgres:
         cells |= grouped(_cells(await cursor.fetchall())).get(number, {})
         return [Minute(series, minute, *cells[minute]) for minute in sorted(cells) if since <= minute < until]
 
-    async def _span(self, cursor: Cursor) -> tuple[int | None, int | None]:
+    async def _hours(self, cursor: Cursor, since: int, until: int) -> range:
         await cursor.execute(_SPAN)
         first, last = await cursor.fetchone() or (None, None)
-        return first, last
+        return range(0) if first is None or last is None else range(max(first, since), min(last + 1, until))
+
+    async def _sums(self, cursor: Cursor, hour: int) -> list[Hour]:
+        await cursor.execute("SELECT series, bad, total FROM lastgood_sums WHERE hour = %s", (hour,))
+        sums = {series: (bad, total) for series, bad, total in await cursor.fetchall()}
+        await cursor.execute(_LOOSE, (hour * HOUR, (hour + 1) * HOUR))
+        loose = grouped(_cells(await cursor.fetchall()))
+        # What came late may replace a minute that is packed: only the whole hour tells.
+        packed = await self._packed(cursor, hour, [series for series in loose if series in sums])
+        sums |= {series: summed(packed.get(series, {}) | cells) for series, cells in loose.items()}
+        return [Hour(self._series[number], hour, *both) for number, both in sums.items() if number in self._series]
 
     async def _hour(self, cursor: Cursor, hour: int) -> list[Minute]:
         await cursor.execute("SELECT series, packed FROM lastgood_hours WHERE hour = %s", (hour,))
@@ -208,6 +233,7 @@ class Postgres:
 
     async def _prune(self, cursor: Cursor, hour: int) -> None:
         await cursor.execute("DELETE FROM lastgood_hours WHERE hour < %s", (hour,))
+        await cursor.execute("DELETE FROM lastgood_sums WHERE hour < %s", (hour,))
         await cursor.execute("DELETE FROM lastgood_minutes WHERE minute < %s", (hour * HOUR,))
 
 

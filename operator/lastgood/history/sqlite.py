@@ -1,7 +1,8 @@
 """Minutes in one SQLite file, written by one thread.
 
 New minutes are appended to ``minutes`` under (minute, series), so that a batch touches few pages; whole hours are then
-packed into ``hours`` under (hour, series), some series with each batch. ``minutes`` is newer than what is packed.
+packed into ``hours`` under (hour, series), some series with each batch, and summed into ``sums``, which a start reads
+without the pages of the packed minutes. ``minutes`` is newer than what is packed.
 The file is in WAL mode with ``synchronous = NORMAL``: a killed process loses nothing that was acknowledged, a
 power failure may lose the last batches. Pages of pruned hours are used again; the file does not shrink.
 """
@@ -14,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from lastgood.domain.history import HistoryLost, HistoryReason, HistoryState, Minute, Series
-from lastgood.history.pack import HOUR, grouped, pack, unpack
+from lastgood.domain.history import HistoryLost, HistoryReason, HistoryState, Hour, Minute, Series
+from lastgood.history.pack import HOUR, grouped, pack, summed, unpack
 
 T = TypeVar("T")
 
@@ -28,12 +29,19 @@ CREATE TABLE IF NOT EXISTS minutes (
     PRIMARY KEY (minute, series)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS hours (
     hour INTEGER NOT NULL, series INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (hour, series)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sums (
+    hour INTEGER NOT NULL, series INTEGER NOT NULL, bad REAL NOT NULL, total REAL NOT NULL,
+    PRIMARY KEY (hour, series)) WITHOUT ROWID;
 """
 _SPAN = f"""
 SELECT min(h), max(h) FROM (
     SELECT min(hour) AS h FROM hours UNION ALL SELECT max(hour) FROM hours
     UNION ALL SELECT min(minute) / {HOUR} FROM minutes UNION ALL SELECT max(minute) / {HOUR} FROM minutes)
 """  # noqa: S608
+# Two queries in one: with both in a single one SQLite walks through the whole table.
+_MINUTES = "SELECT (SELECT min(minute) FROM minutes), (SELECT max(minute) FROM minutes)"
+_HOURS = "SELECT (SELECT min(hour) FROM hours), (SELECT max(hour) FROM hours)"
+_LOOSE = "SELECT series, minute, bad, total, value FROM minutes WHERE minute >= ? AND minute < ?"
 _PAGE = 4096
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PACK_AT_LEAST = 1000
@@ -65,14 +73,18 @@ class Sqlite:
 
     async def replay(self, since: int, until: int) -> AsyncIterator[Sequence[Minute]]:
         """All series, an hour at a time."""
-        span = await self._run(lambda db: db.execute(_SPAN).fetchone())
-        if span[0] is None:
-            return
-        for hour in range(max(span[0], since // HOUR), min(span[1] + 1, -(-until // HOUR))):
+        for hour in await self._run(partial(self._hours, since=since // HOUR, until=-(-until // HOUR))):
             rows = await self._run(partial(self._hour, hour=hour))
             within = [row for row in rows if since <= row.minute < until]
             if within:
                 yield within
+
+    async def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
+        """Sums of all series, an hour at a time."""
+        for hour in await self._run(partial(self._hours, since=since, until=until)):
+            sums = await self._run(partial(self._sums, hour=hour))
+            if sums:
+                yield sums
 
     async def prune(self, before: int) -> None:
         """Forget hours that ended before this minute."""
@@ -153,7 +165,7 @@ class Sqlite:
 
     def _pack(self, db: sqlite3.Connection) -> None:
         """Pack some series of the oldest hour, once the newest minute is more than an hour after it."""
-        oldest, newest = db.execute("SELECT min(minute), max(minute) FROM minutes").fetchone()
+        oldest, newest = db.execute(_MINUTES).fetchone()
         if oldest is None or oldest // HOUR >= newest // HOUR - 1:
             return
         hour = oldest // HOUR
@@ -167,6 +179,7 @@ class Sqlite:
             for series, cells in found.items():
                 merged = self._packed(db, hour, series) | cells
                 db.execute("INSERT OR REPLACE INTO hours VALUES (?, ?, ?)", (hour, series, pack(hour, merged)))
+                db.execute("INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?)", (hour, series, *summed(merged)))
             db.execute(f"DELETE FROM minutes WHERE {within}", span)  # noqa: S608
 
     def _packed(self, db: sqlite3.Connection, hour: int, series: int) -> dict[int, tuple[float, float, float | None]]:
@@ -178,7 +191,7 @@ class Sqlite:
         if number is None:
             return []
         cells: dict[int, tuple[float, float, float | None]] = {}
-        oldest, newest = db.execute("SELECT min(hour), max(hour) FROM hours").fetchone()
+        oldest, newest = db.execute(_HOURS).fetchone()
         first, end = (max(since // HOUR, oldest), min(-(-until // HOUR), newest + 1)) if oldest is not None else (0, 0)
         hours = _numbers("hour", first, end)
         packed = (
@@ -193,7 +206,7 @@ class Sqlite:
         return [Minute(series, minute, *cells[minute]) for minute in sorted(cells) if since <= minute < until]
 
     def _unpacked(self, db: sqlite3.Connection, since: int, until: int) -> tuple[int, int]:
-        oldest, newest = db.execute("SELECT min(minute), max(minute) FROM minutes").fetchone()
+        oldest, newest = db.execute(_MINUTES).fetchone()
         return (max(since, oldest), min(until, newest + 1)) if oldest is not None else (0, 0)
 
     def _hour(self, db: sqlite3.Connection, hour: int) -> list[Minute]:
@@ -202,8 +215,7 @@ class Sqlite:
             for series, blob in db.execute("SELECT series, packed FROM hours WHERE hour = ?", (hour,))
         }
         within = (hour * HOUR, (hour + 1) * HOUR)
-        loose = "SELECT series, minute, bad, total, value FROM minutes WHERE minute >= ? AND minute < ?"
-        for series, newer in grouped(db.execute(loose, within)).items():
+        for series, newer in grouped(db.execute(_LOOSE, within)).items():
             cells[series] = cells.get(series, {}) | newer
         return [
             Minute(self._series[number], minute, *found[minute])
@@ -211,9 +223,22 @@ class Sqlite:
             for minute in sorted(found)
         ]
 
+    def _hours(self, db: sqlite3.Connection, since: int, until: int) -> range:
+        first, last = db.execute(_SPAN).fetchone()
+        return range(max(first, since), min(last + 1, until)) if first is not None else range(0)
+
+    def _sums(self, db: sqlite3.Connection, hour: int) -> list[Hour]:
+        packed = db.execute("SELECT series, bad, total FROM sums WHERE hour = ?", (hour,))
+        sums = {series: (bad, total) for series, bad, total in packed}
+        for series, cells in grouped(db.execute(_LOOSE, (hour * HOUR, (hour + 1) * HOUR))).items():
+            # What came late may replace a minute that is packed: only the whole hour tells.
+            sums[series] = summed(self._packed(db, hour, series) | cells if series in sums else cells)
+        return [Hour(self._series[number], hour, *both) for number, both in sums.items()]
+
     def _prune(self, db: sqlite3.Connection, hour: int) -> None:
         with _Transaction(db):
             db.execute("DELETE FROM hours WHERE hour < ?", (hour,))
+            db.execute("DELETE FROM sums WHERE hour < ?", (hour,))
             db.execute("DELETE FROM minutes WHERE minute < ?", (hour * HOUR,))
 
 

@@ -44,7 +44,23 @@ async def keeps(store: History) -> None:
     assert await store.read(B, START + 60, START + 360) == [r for m in range(60, 360) for r in rows(B, m, value=m)]
     assert len(await everything(store)) == 4 + 1 + 300 + 300 + 60
     assert await everything(store, START + 61, START + 62) == sorted(rows(A, 61, total=61) + rows(B, 61, value=61))
+    await sums_of(store)
     await pruned(store)
+
+
+async def sums_of(store: History) -> None:
+    """Sums are those of the minutes, of packed hours, loose ones, and of what came late."""
+    told = [hour async for hours in store.hourly(0, START) for hour in hours]
+    minutes = await everything(store)
+    by_hand = {(row.series, row.minute // 60): [0.0, 0.0] for row in minutes}
+    for row in minutes:
+        by_hand[row.series, row.minute // 60][0] += row.bad
+        by_hand[row.series, row.minute // 60][1] += row.total
+    assert {(hour.series, hour.hour): [hour.bad, hour.total] for hour in told} == by_hand
+    assert len(told) == len(by_hand)
+    assert [hour.hour for hour in told] == sorted(hour.hour for hour in told)
+    some = [hour async for hours in store.hourly(START // 60 + 1, START // 60 + 2) for hour in hours]
+    assert [(hour.hour - START // 60) for hour in some] == [1, 1]
 
 
 async def pruned(store: History) -> None:

@@ -126,3 +126,12 @@ async def test_a_file_that_is_full_catches_up_when_there_is_room(tmp_path: Path)
     assert said[-1].reason is HistoryReason.KEPT
     assert len(await everything(store)) == 5000
     await store.aclose()
+
+
+async def test_what_is_no_number_holds_nothing_up(tmp_path: Path) -> None:
+    store = Sqlite(tmp_path / "h.db")
+    history = Fallback(store, said=pytest.fail)
+    nan = float("nan")
+    await history.append([*rows(A, 1, bad=nan), *rows(A, 2, total=float("inf")), *rows(A, 3, value=nan), *rows(A, 4)])
+    assert await store.read(A, 0, START * 2) == rows(A, 3, 4)
+    await history.aclose()
