@@ -6,11 +6,12 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import cost, objectives, scale
+from tests.bench import cost, history, objectives, scale
 
 PARTS = {
     "cost": ("Cost of a probe", cost.run),
     "objectives": ("Objectives", objectives.run),
+    "history": ("Thirty days of minutes", history.run),
     "scale": ("Ten thousand services", scale.run),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.e2e.kube import Kube
 from tests.integration.manifests import rollback, service
 
 pytestmark = pytest.mark.integration
@@ -115,6 +116,17 @@ def test_run_says_what_is_wrong_with_its_options() -> None:
     done = lastgood("run", "--deny-cidr", "somewhere")
     assert done.returncode == 2
     assert "write a network such as 10.0.0.0/8" in done.stderr
+
+
+def test_what_is_imported_is_taken_by_the_cluster(kubectl: Kube) -> None:
+    done = lastgood("import", "openslo", "tests/unit/cli/openslo/checkout.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = kubectl.run("apply", "-f", "-", stdin=done.stdout).stdout.split()
+    assert [word for word in told if "/" in word] == [
+        f"servicelevelobjective.lastgood.dev/{name}" for name in ("orders-paid", "answers-1", "answers-2")
+    ]
+    assert lastgood("import", "openslo", "-", stdin="kind: Pod").returncode == 2
+    assert lastgood("import", "sloth", "-").returncode == 2
 
 
 def test_crds_are_what_the_repository_holds(tmp_path: Path) -> None:

@@ -233,6 +233,18 @@ class Average(Model):
     series: Series | None = Field(default=None, description="A histogram, a summary or a gauge, when scraped.")
 
 
+def _same(one: str, other: str) -> str:
+    """Whether two series are the same. CEL compares no objects of two places as a whole."""
+    fields = [f"has(self.{one}.{name}) && has(self.{other}.{name})" for name in ("query", "metric")]
+    return (
+        f"(has(self.{one}) && ("
+        f"({fields[0]} && self.{one}.query == self.{other}.query) || "
+        f"({fields[1]} && self.{one}.metric == self.{other}.metric && "
+        f"has(self.{one}.labels) == has(self.{other}.labels) && "
+        f"(!has(self.{one}.labels) || self.{one}.labels == self.{other}.labels))))"
+    )
+
+
 class Ratio(Model):
     """A share of events: bad or good ones of all."""
 
@@ -241,6 +253,10 @@ class Ratio(Model):
         Rule(
             "has(self.total) == (has(self.bad) || has(self.good))",
             "a ratio of series has a total, and bad or good: write both",
+        ),
+        Rule(
+            f"!has(self.total) || !({_same('bad', 'total')} || {_same('good', 'total')})",
+            'bad or good is a part of total: write labels or a query that choose it, such as code: "5.."',
         ),
     )
 

@@ -13,11 +13,13 @@ _CA = {"secretKeyRef": {"name": "ca", "key": "ca.crt"}}
 _CA_MAP = {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}
 _HEADER = {"name": "X-Scope-OrgID", "valueFrom": _FROM}
 _METRIC = {"metric": "http_requests_total", "labels": {"code": "5.."}}
-_QUERY = {"query": "sum(rate(http_requests_total[1m]))"}
+_ALL = {"metric": "http_requests_total"}
+_QUERY = {"query": 'sum(rate(http_requests_total{code="500"}[1m]))'}
 _SQL = {"sql": "SELECT true"}
 _PROMETHEUS = {"url": "https://prometheus:9090"}
-_RATIO = {"ratio": {"bad": _METRIC, "total": _METRIC}}
-_ASKED = {"ratio": {"good": _QUERY, "total": _QUERY}}
+_EVERY = {"query": "sum(rate(http_requests_total[1m]))"}
+_RATIO = {"ratio": {"bad": _METRIC, "total": _ALL}}
+_ASKED = {"ratio": {"good": _QUERY, "total": _EVERY}}
 
 
 def alert(severity: str, threshold: str, for_: str = "0s", **more: Any) -> Object:
@@ -53,7 +55,9 @@ SPECS: dict[str, Object] = {
     "probe failures": spec({"probe": {}}, {"ratio": {}}, {"below": "1%"}),
     "scraped ratio": spec(_scrape({"ca": _CA, "serverName": "a"}), _RATIO, {"below": "1%"}),
     "scraped good ratio": spec(
-        _scrape({"ca": _CA_MAP}), {"ratio": {"good": _METRIC, "total": _METRIC}}, {"below": "1%"}
+        _scrape({"ca": _CA_MAP}),
+        {"ratio": {"good": _METRIC, "total": {**_ALL, "labels": {"job": "a"}}}},
+        {"below": "1%"},
     ),
     "scraped quantile": spec(_scrape({}), {"quantile": {"of": "95%", "series": _METRIC}}, {"below": "2s"}),
     "scraped average": spec(_scrape({}), {"average": {"series": _METRIC}}, {"below": "2s"}),
@@ -71,7 +75,7 @@ SPECS: dict[str, Object] = {
                 "tls": {"ca": _CA_MAP, "serverName": "a"},
             }
         },
-        {"ratio": {"bad": _QUERY, "total": _QUERY}},
+        {"ratio": {"bad": _QUERY, "total": _EVERY}},
         {"below": "1%"},
     ),
     "good queries": spec({"prometheus": _PROMETHEUS}, _ASKED, {"below": "1%"}),
@@ -352,11 +356,22 @@ PARTS: dict[tuple[str, str], Cases] = {
     ),
     ("spec.indicator.ratio", "write either bad or good: the other follows from total"): (
         [_RATIO["ratio"]],
-        [{"bad": _METRIC, "good": _METRIC, "total": _METRIC}],
+        [{"bad": _METRIC, "good": _METRIC, "total": _ALL}],
     ),
     ("spec.indicator.ratio", "a ratio of series has a total, and bad or good: write both"): (
         [_RATIO["ratio"]],
         [{"total": _METRIC}, {"bad": _METRIC}, {"good": _METRIC}],
+    ),
+    (
+        "spec.indicator.ratio",
+        'bad or good is a part of total: write labels or a query that choose it, such as code: "5.."',
+    ): (
+        [_RATIO["ratio"], {"good": _METRIC, "total": {**_METRIC, "labels": {"code": "..."}}}],
+        [
+            {"bad": _METRIC, "total": _METRIC},
+            {"good": _ALL, "total": _ALL},
+            {"bad": _QUERY, "total": _QUERY},
+        ],
     ),
     ("spec.target", "write exactly one of below or above: a target has one side"): (
         [{"below": "2s"}],

@@ -1,0 +1,1 @@
+"""Stores of minutes. Each adapter keeps and reads; what the minutes mean is decided elsewhere."""
