@@ -96,7 +96,7 @@ class BudgetRings:
         self._advance(now)
         parts = max(1, math.ceil(60 / self.unit))
         for minute, bad, total in history:
-            if not (0 <= bad < math.inf and 0 <= total < math.inf):
+            if 60 * minute > now or not (0 <= bad < math.inf and 0 <= total < math.inf):
                 continue
             for part in range(parts):
                 at = 60 * minute + 60 * (part + 0.5) / parts
