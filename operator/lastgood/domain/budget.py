@@ -31,6 +31,7 @@ SLOTS = 60
 WIDTHS = (1, 6, 72, 720)
 """Units in a slot, ring by ring: each ring has 60 slots, and the last holds the period."""
 
+_PLACES = SLOTS * len(WIDTHS)
 _MOST = 65_535
 
 
@@ -75,10 +76,10 @@ class BudgetRings:
 
     def __init__(self, period: float) -> None:
         self.unit = period / UNITS
-        self._counts = array("d", bytes(8 * 2 * SLOTS * len(WIDTHS)))
-        """Ring by ring, slot by slot: bad, total."""
-        self._seconds = array("H", bytes(2 * SLOTS * len(WIDTHS)))
-        self._newest = [0] * len(WIDTHS)
+        # Bad events, ring by ring and slot by slot; then all events likewise.
+        self._counts = array("d", bytes(8 * 2 * _PLACES))
+        self._seconds = array("H", bytes(2 * _PLACES))
+        self._newest = 0
         self._clock = Steady(self.unit)
 
     def add(self, bad: float, total: float, seconds: float, now: float) -> None:
@@ -110,40 +111,40 @@ class BudgetRings:
         return self._sum(len(WIDTHS) - 1, SLOTS)
 
     def _sum(self, ring: int, slots: int) -> Spent:
-        base, end = ring * SLOTS, self._newest[ring] % SLOTS + 1
+        base, end = ring * SLOTS, self._newest // WIDTHS[ring] % SLOTS + 1
         spans = [(base + max(0, end - slots), base + end)]
         if slots > end:
             spans.append((base + SLOTS - (slots - end), base + SLOTS))
         counts, seconds = self._counts, self._seconds
         return Spent(
-            sum(sum(counts[2 * a : 2 * b : 2]) for a, b in spans),
-            sum(sum(counts[2 * a + 1 : 2 * b : 2]) for a, b in spans),
+            sum(sum(counts[a:b]) for a, b in spans),
+            sum(sum(counts[_PLACES + a : _PLACES + b]) for a, b in spans),
             min(sum(sum(seconds[a:b]) for a, b in spans), slots * WIDTHS[ring] * self.unit),
         )
 
     def _advance(self, now: float) -> int:
         unit = math.floor(self._clock.at(now) / self.unit)
-        newest = self._newest
-        if unit // WIDTHS[0] == newest[0]:
+        before = self._newest
+        if unit == before:
             return unit
         for ring, width in enumerate(WIDTHS):
             slot = unit // width
-            for back in range(min(slot - newest[ring], SLOTS)):
+            for back in range(min(slot - before // width, SLOTS)):
                 place = ring * SLOTS + (slot - back) % SLOTS
-                self._counts[2 * place] = self._counts[2 * place + 1] = 0.0
+                self._counts[place] = self._counts[_PLACES + place] = 0.0
                 self._seconds[place] = 0
-            newest[ring] = slot
+        self._newest = unit
         return unit
 
     def _put(self, unit: int, bad: float, total: float, seconds: float) -> None:
         for ring, width in enumerate(WIDTHS):
             slot = unit // width
-            if not 0 <= self._newest[ring] - slot < SLOTS:
+            if not 0 <= self._newest // width - slot < SLOTS:
                 # A part of the present minute may lie ahead; a ring that is too short has let go of it.
                 continue
             place = ring * SLOTS + slot % SLOTS
-            self._counts[2 * place] += bad
-            self._counts[2 * place + 1] += total
+            self._counts[place] += bad
+            self._counts[_PLACES + place] += total
             # Whole seconds. More than a slot has, where a sample speaks for longer; no more than two bytes hold.
             self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
 

@@ -61,13 +61,17 @@ class Bins:
     def add(self, bins: Mapping[float, float]) -> None:
         """Put observations in, by upper bound."""
         counts = self.counts
-        for bound, count in bins.items():
-            if bound in counts:
-                counts[bound] += count
-            else:
-                counts[bound] = count
-                self._order = None
-            self.total += count
+        if not counts:
+            counts.update(bins)
+            self._order = None
+        else:
+            for bound, count in bins.items():
+                if bound in counts:
+                    counts[bound] += count
+                else:
+                    counts[bound] = count
+                    self._order = None
+        self.total += sum(bins.values())
 
     def observe(self, value: float) -> float:
         """Put one observation in, and tell its bin's upper bound."""
@@ -85,7 +89,6 @@ class Bins:
         counts = self.counts
         for bound, count in bins.items():
             left = counts.get(bound, 0.0) - count
-            self.total -= count
             if left > _RESIDUE:
                 counts[bound] = left
             elif self.growth:
@@ -94,6 +97,7 @@ class Bins:
             else:
                 # An empty bin still says where the next one begins.
                 counts[bound] = 0.0
+        self.total -= sum(bins.values())
         if self.total < _RESIDUE:
             self.total = 0.0
 

@@ -59,10 +59,12 @@ def usable(sample: Sample, kind: Kind) -> Sample:
             if not (0 <= bad <= LARGEST and 0 <= total <= LARGEST):
                 return _NOT_A_NUMBER
             return sample if kind is Kind.RATIO else _WRONG_KIND
-        case Spread(bins, _, total_value):
-            if not all(0 <= count <= LARGEST and bound > -math.inf for bound, count in bins.items()):
+        case Spread(bins, _, summed):
+            # Sums have every NaN in them, and minus infinity beside infinity is one.
+            places, count = sum(bins), sum(bins.values())
+            if bins and not (min(bins.values()) >= 0 and count <= LARGEST and places > -math.inf):
                 return _NOT_A_NUMBER
-            if total_value is not None and not math.isfinite(total_value):
+            if summed is not None and not math.isfinite(summed):
                 return _NOT_A_NUMBER
             return sample if kind in {Kind.QUANTILE, Kind.AVERAGE} else _WRONG_KIND
 
@@ -189,9 +191,10 @@ class Window:
                 self._bins.subtract(gone)
 
     def _recount(self) -> None:
-        # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here.
-        if self._bins is not None:
-            self._bins = Bins(self._bins.growth)
+        # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here. Single
+        # observations are counted in whole numbers, and their bins go with the last of them.
+        if self._bins is not None and not self._bins.growth:
+            self._bins = Bins(0)
             for kept in self._slot_bins:
                 if kept is not None:
                     self._bins.add(kept)

@@ -141,6 +141,13 @@ def test_impossible_numbers_are_not_counted(wrong: tuple[float, float, float]) -
     assert filled.spent(60, T0) == Spent(0, 0, 0)
 
 
+def test_minutes_of_the_future_and_of_long_ago_are_left_out() -> None:
+    loaded = BudgetRings(MONTH)
+    minute = int(T0 // 60)
+    loaded.load([(minute + 60, 5, 5), (minute - UNITS - 720, 5, 5), (minute - 10, 1, 2), (minute - 9, -1, 2)], T0)
+    assert loaded.spent(UNITS, T0) == Spent(1, 2, 60)
+
+
 def test_a_clock_that_stands_still_or_goes_back_never_overflows() -> None:
     filled = BudgetRings(WEEK)
     for back in range(20_000):

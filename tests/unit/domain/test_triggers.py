@@ -1,6 +1,5 @@
 """What starts a rollback, since when, and when it is due."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -227,10 +226,6 @@ def test_signals_are_due_at_once_and_only_those_that_are_asked_for() -> None:
     assert [(b.message, b.due_at) for b in breaches] == [("SecurityIncident was raised by alice: keys leaked", T0 - 5)]
 
 
-def states(**objectives: Looked) -> Mapping[str, Looked]:
-    return objectives
-
-
 def test_a_trigger_for_any_objective_takes_each_by_itself() -> None:
     """Two that are bad in turn are not one that is bad without a break."""
     triggers = triggers_of(Triggers.model_validate({"errorRate": {"for": "1m"}}))
@@ -270,6 +265,21 @@ def test_evaluating_between_samples_changes_nothing() -> None:
         assert [(b.since, b.due_at) for b in again] == [(b.since, b.due_at) for b in play.breaches]
     gone, _ = evaluate(play.triggers, Evidence(WELL, objectives={"errors": looked}), play.runs, T0 + play.second + 61)
     assert gone == ()
+
+
+def test_an_objective_that_is_gone_takes_its_runs_along() -> None:
+    play = Play(ERRORS, errorRate={})
+    play.on(100, 0.2)
+    assert evaluate(play.triggers, Evidence(WELL), play.runs, T0 + 110) == ((), {})
+
+
+def test_a_look_of_long_ago_confirms_nothing() -> None:
+    state = ObjectiveState(Standing.AT_RISK, since=T0, seen_at=T0, fresh=True)
+    looked = Looked(ERRORS, state, Aggregate(0.5, 100, 6, 10, 60), T0)
+    triggers = triggers_of(Triggers.model_validate({"errorRate": {"for": "1m"}}))
+    for late, confirmed in ((60, True), (61, False)):
+        (breach,), _ = evaluate(triggers, Evidence(WELL, objectives={"errors": looked}), {}, T0 + late)
+        assert breach.confirmed is confirmed
 
 
 def test_runs_survive_a_restart_until_the_first_sample_and_the_gap_is_not_counted() -> None:
