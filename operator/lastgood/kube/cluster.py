@@ -104,6 +104,10 @@ class KubeCluster:
         self._count(verb, kind, 200)
         return answer
 
+    async def read(self, path: str) -> Any:
+        """GET what is no object of a kind that is written here. Raises ClusterError, and ValueError for no JSON."""
+        return await self._request("GET", path)
+
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """See the port."""
         try:

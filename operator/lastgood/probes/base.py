@@ -142,3 +142,15 @@ def system_failure(number: int) -> Failure:
 def shown(text: str) -> str:
     """Quote a text of the spec, cut where it is long."""
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[:_SHOWN]}…"'
+
+
+class ServerFull(Failure):
+    """The server answered that it has no room for another client."""
+
+
+class HungUp(Failure):
+    """The server ended the connection in place of an answer."""
+
+
+class NotPermitted(Failure):
+    """The server let us in, and may not do for us what was asked."""

@@ -1,0 +1,1 @@
+"""Adapters that observe services for objectives: one kind of source a file."""
