@@ -1,0 +1,1 @@
+"""Adapters that tell what objectives are made of: one kind of source a file."""
