@@ -6,9 +6,13 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import cost, scale
+from tests.bench import cost, scale, scrape
 
-PARTS = {"cost": ("Cost of a probe", cost.run), "scale": ("Ten thousand services", scale.run)}
+PARTS = {
+    "cost": ("Cost of a probe", cost.run),
+    "scale": ("Ten thousand services", scale.run),
+    "scrape": ("Scraping 2,000 series", scrape.run),
+}
 
 
 def _machine() -> str:
