@@ -67,6 +67,7 @@ class Endpoint:
         )
         prepare(self._url("127.0.0.1"), self._headers, values, web=web, tls=spec.tls)
         self._members: dict[object, tuple[frozenset[str], float]] = {}
+        self._oldest = 0.0
         self._round: Round | None = None
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,8 +106,15 @@ class Endpoint:
             task = self._task = loop.create_task(self._scrape(current, _PODS_SHARE * longest), name="scrape")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            # Held no longer than anybody may want it: ten thousand services have much to tell.
+            self._oldest = max(self._oldest, max_age) if len(self._members) > 1 else 0.0
+            task.add_done_callback(lambda _: loop.call_later(self._oldest, self._forget, current))
         await asyncio.wait({task}, timeout=_WAIT_SHARE * timeout)
         return current
+
+    def _forget(self, past: Round) -> None:
+        if self._round is past:
+            self._round = None
 
     async def _scrape(self, current: Round, timeout: float) -> None:
         try:
