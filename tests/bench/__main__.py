@@ -6,11 +6,12 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import cost, history, objectives, scale
+from tests.bench import cost, history, objectives, scale, scrape
 
 PARTS = {
     "cost": ("Cost of a probe", cost.run),
     "objectives": ("Objectives", objectives.run),
+    "scrape": ("Scraping 2,000 series", scrape.run),
     "history": ("Thirty days of minutes", history.run),
     "scale": ("Ten thousand services", scale.run),
 }

@@ -11,7 +11,7 @@ from typing import Any
 from lastgood.api.base import amount, seconds
 from lastgood.api.monitoredservice import Triggers
 from lastgood.domain.baseline import Baseline, Degraded, NotCompared, degradation
-from lastgood.domain.budget import BURN_WINDOWS, Burn, Burning
+from lastgood.domain.budget import Burn, Burning
 from lastgood.domain.clock import from_text, shown, to_text
 from lastgood.domain.health import Health
 from lastgood.domain.measure import Nothing
@@ -247,11 +247,10 @@ def _reaches(severity: str, wanted: str) -> bool:
 
 
 def _burning(trigger: Trigger, looked: Looked) -> Burning | None:
-    """The windows of this rate; of the next lower one for a rate between those of the workbook."""
+    """The windows of this rate; the kind takes no others."""
     if looked.burn is None:
         return None
-    place = next((i for i, w in enumerate(BURN_WINDOWS) if w.rate <= trigger.above), len(BURN_WINDOWS) - 1)
-    return looked.burn.windows[place]
+    return next((b for b in looked.burn.windows if b.window.rate == trigger.above), None)
 
 
 def _message(trigger: Trigger, name: str, looked: Looked, lasted: float) -> str:

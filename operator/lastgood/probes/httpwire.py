@@ -16,13 +16,13 @@ from lastgood.probes.base import Failure, Phase, Progress
 from lastgood.probes.tls import tls_failure
 
 BODY_LIMIT = 1024 * 1024
-"""Bytes of a body that are read. What follows them is never looked at."""
+"""Bytes of a body that are read, unless the caller says otherwise. What follows them is never looked at."""
 
 _HEAD_LIMIT = 64 * 1024
 """Bytes of status line and headers that are accepted."""
 
-_WIRE_LIMIT = 8 * BODY_LIMIT
-"""Bytes received for one answer: chunk framing and trailers are no body, and could go on without end."""
+_FRAMING_LIMIT = 7 * BODY_LIMIT
+"""Bytes received beyond the body's limit: chunk framing and trailers are no body, and could go on without end."""
 
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 """First bytes of a TLS alert and of a handshake."""
@@ -37,12 +37,12 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_chunks",
+        "_body",
         "_done",
         "_failure",
-        "_framed",
         "_head_only",
         "_headers_complete",
+        "_limit",
         "_parser",
         "_progress",
         "_received",
@@ -51,6 +51,9 @@ class HttpConnection(asyncio.Protocol):
         "_waiter",
         "address",
         "certificate",
+        "content_encoding",
+        "content_type",
+        "framed",
         "location",
         "lost",
         "reusable",
@@ -62,8 +65,17 @@ class HttpConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, request: bytes, progress: Progress, *, address: str = "", head_only: bool = False) -> None:
+    def __init__(
+        self,
+        request: bytes,
+        progress: Progress,
+        *,
+        address: str = "",
+        head_only: bool = False,
+        limit: int = BODY_LIMIT,
+    ) -> None:
         self.address = address
+        self._limit = limit
         self.certificate: bytes | None = None
         """The server's certificate in DER, where somebody wants to know."""
         self.lost = False
@@ -76,17 +88,20 @@ class HttpConnection(asyncio.Protocol):
         self._head_only = head_only
         self._parser: Any = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] = progress.loop.create_future()
-        self._chunks: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
         self._received = 0
-        self._framed = False
         self._headers_complete = False
         self._done = False
         self._failure: tuple[ProbeReason, str] | None = None
         self.status = 0
         self.location: bytes | None = None
+        self.content_type = b""
+        self.content_encoding = b""
+        self.framed = False
+        """Whether the headers say how long the body is, so that a body cut short does not pass for a whole one."""
         self.truncated = False
-        """Whether the body went on beyond BODY_LIMIT."""
+        """Whether the body went on beyond the limit."""
         self.started = False
         """Whether any byte of the answer has come."""
         self.reusable = False
@@ -118,8 +133,8 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def body(self) -> bytes:
-        """The body, its first BODY_LIMIT bytes."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        """The body, up to the limit."""
+        return bytes(self._body)
 
     # What asyncio calls.
 
@@ -157,7 +172,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if not self._headers_complete and self._received > _HEAD_LIMIT:
             self._fail(ProbeReason.PROTOCOL_ERROR, "the headers are larger than 64 KiB")
-        elif self._received > _WIRE_LIMIT:
+        elif self._received > self._limit + _FRAMING_LIMIT:
             self._fail(ProbeReason.PROTOCOL_ERROR, "the framing around the body goes on without end")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -166,7 +181,7 @@ class HttpConnection(asyncio.Protocol):
         self.reusable = False
         if self._done:
             return
-        if self._headers_complete and not self._framed and exc is None:
+        if self._headers_complete and not self.framed and exc is None:
             self._finish()
         elif self._headers_complete:
             self._fail(ProbeReason.PROTOCOL_ERROR, "the connection was closed in the middle of the body")
@@ -191,10 +206,16 @@ class HttpConnection(asyncio.Protocol):
         if length == 8:
             if name.lower() == b"location":
                 self.location = value
+        elif length == 12:
+            if name.lower() == b"content-type":
+                self.content_type = value
+        elif length == 16:
+            if name.lower() == b"content-encoding":
+                self.content_encoding = value
         elif (length == 14 and name.lower() == b"content-length") or (
             length == 17 and name.lower() == b"transfer-encoding"
         ):
-            self._framed = True
+            self.framed = True
 
     def on_headers_complete(self) -> None:
         """Go on to the body, unless there is none."""
@@ -203,7 +224,8 @@ class HttpConnection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status < 200 and status != _SWITCHING:
-            self.location, self._framed = None, False
+            self.location, self.framed = None, False
+            self.content_type = self.content_encoding = b""
             return
         self.status = status
         self._headers_complete = True
@@ -216,14 +238,20 @@ class HttpConnection(asyncio.Protocol):
         """Collect the body up to its limit."""
         if self._done:
             return
-        room = BODY_LIMIT - self._size
+        room = self._limit - self._size
         if len(data) > room:
-            self._chunks.append(data[:room])
+            data = data[:room]
             self.truncated = True
-            self._finish()
-            return
+        if not self._size:
+            self._body = data
+        else:
+            # Not a list of pieces: a server may send a byte at a time, and each object has its own overhead.
+            if type(self._body) is bytes:
+                self._body = bytearray(self._body)
+            self._body += data
         self._size += len(data)
-        self._chunks.append(data)
+        if self.truncated:
+            self._finish()
 
     def on_message_complete(self) -> None:
         """End, unless this was an interim answer (1xx) before the real one."""

@@ -16,6 +16,9 @@ import psycopg
 import pytest
 import uvloop
 from tests.integration.probes.conftest import PASSWORD, Running, accepts, binary, free_port, running
+from tests.integration.sources.prometheus import application, guarded, prometheus
+
+__all__ = ["application", "guarded", "prometheus"]
 
 NEWER = Path(__file__).parents[3] / ".venv/servers"
 CONNECTIONS = 12

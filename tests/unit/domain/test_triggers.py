@@ -206,8 +206,9 @@ def burning(long: float | None, short: float | None, number: int = 0) -> Burn:
         pytest.param("14.4", burning(15, 15), True, id="both windows"),
         pytest.param("14.4", burning(15, 14), False, id="the short one has recovered"),
         pytest.param("14.4", burning(15, None), False, id="nothing in the short one"),
-        pytest.param("10", burning(11, 11, 1), True, id="between two rates: the longer windows"),
-        pytest.param("0.5", burning(0.6, 0.6, 3), True, id="below all: the longest"),
+        pytest.param("6", burning(6.5, 6.5, 1), True, id="the next lower rate has windows of its own"),
+        pytest.param("14.4", burning(15, 15, 1), False, id="another rate's windows say nothing"),
+        pytest.param("1", burning(1.1, 1.1, 3), True, id="the lowest"),
         pytest.param("14.4", None, False, id="no budget"),
     ],
 )
