@@ -262,6 +262,15 @@ class HealthStatus(Model):
     since: str = Field(description="First observation of the unbroken run.", json_schema_extra={"format": "date-time"})
 
 
+class BudgetStatus(Model):
+    """An error budget, written when it crosses a step; the metrics have it to the last event."""
+
+    left: str = Field(description='At least this much of it, in steps of 10%: "70%".')
+    burning: Literal["", "warning", "critical"] = Field(
+        default="", description="Severity of the burn-rate alert that fires."
+    )
+
+
 class ObjectiveStatus(Model):
     """How the service stands with one objective, written when that flips."""
 
@@ -275,6 +284,10 @@ class ObjectiveStatus(Model):
         default=[],
         description='For each alert, "severity=time" since when its threshold is exceeded without a break.',
     )
+    proven: str | None = Field(
+        default=None, description="Hash of the definition with which it was last seen not to be breached."
+    )
+    budget: BudgetStatus | None = None
 
 
 class SignalStatus(Model):
@@ -304,6 +317,9 @@ class MonitoredServiceStatus(Model):
     health: HealthStatus | None = None
     probes: list[ProbeStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
     objectives: list[ObjectiveStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
+    trigger_runs: list[str] = Field(
+        default=[], description='"kind/objective/threshold=time" since when a trigger\'s condition holds.'
+    )
     signals: list[SignalStatus] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
     current: CurrentRevision | None = None
     left_good_at: str | None = Field(

@@ -38,7 +38,8 @@ class RollbackTo(Model):
 class Trigger(Model):
     """What started an automatic rollback."""
 
-    type: Literal["HealthFailing"]
+    type: Literal["HealthFailing", "ErrorRate", "Degradation", "Objective", "BurnRate", "Signal"]
+    name: str = Field(default="", description="Of the objective, or the type of the signal.")
     since: str = Field(description="When the breach began.", json_schema_extra={"format": "date-time"})
     bad_key: str = Field(description="Key of the revision that was running.")
     target_key: str = Field(description="Key of the good revision to go back to.")

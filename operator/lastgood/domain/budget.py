@@ -166,6 +166,16 @@ class Burning:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetTold:
+    """A budget as status has it: in steps, so that it is not written with every event."""
+
+    left: str
+    """At least this much: a multiple of 10 %, not below 0."""
+    burning: str = ""
+    """Severity of the alert that fires."""
+
+
+@dataclass(frozen=True, slots=True)
 class Burn:
     """A budget at one moment."""
 
@@ -180,6 +190,13 @@ class Burn:
     def severity(self) -> str:
         """Of the most severe alert that fires; empty when none does."""
         return next((w.window.severity for w in self.windows if w.firing), "")
+
+
+def told(burn: Burn) -> BudgetTold | None:
+    """What status says of a budget; None while nothing is known."""
+    if burn.left is None:
+        return None
+    return BudgetTold(f"{max(0, math.floor(burn.left * 10 + 1e-9)) * 10}%", burn.severity)
 
 
 def burn_rate(plan: BudgetPlan, seen: Spent) -> float | None:

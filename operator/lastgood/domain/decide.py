@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 
 from lastgood.domain import ledger
-from lastgood.domain.clock import at_clock, shown
-from lastgood.domain.guards import Case, first_objection
+from lastgood.domain.clock import at_clock
+from lastgood.domain.guards import Case, Objection, first_objection
 from lastgood.domain.health import State, failing_now
 from lastgood.domain.model import Good, Mark, Memory, Plan, Surroundings, TargetSeen
+from lastgood.domain.objective import Standing
 from lastgood.domain.rollback import how_to_approve
+from lastgood.domain.triggers import Breach, Evidence, TriggerKind, all_due, evaluate, integrity_signals, next_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class StartRollback:
     needs_approval: bool
     dry_run: bool
     message: str
+    trigger: str = TriggerKind.HEALTH_FAILING
+    """Its kind, and of which objective or signal it is."""
+    trigger_name: str = ""
 
 
 Action = RecordGood | StartRollback
@@ -57,6 +62,7 @@ class Decision:
     conditions: tuple[Condition, ...]
     actions: tuple[Action, ...] = ()
     recheck_at: float | None = None
+    breaches: tuple[Breach, ...] = ()
 
 
 def rollback_name(service: str, bad_key: str, *, dry_run: bool) -> str:
@@ -69,6 +75,10 @@ def decide(
 ) -> Decision:
     """What follows for one service. Deterministic, and nothing more once its actions are observed."""
     memory = ledger.track(memory, seen, now)
+    breaches: tuple[Breach, ...] = ()
+    if not plan.suspend:
+        breaches, runs = evaluate(plan.all_triggers, evidence(memory, around, now), memory.runs, now)
+        memory = memory if runs == memory.runs else replace(memory, runs=runs)
     rechecks: list[float] = []
     actions: list[Action] = []
     ready = _ready(plan, seen, around)
@@ -83,50 +93,93 @@ def decide(
         elif soaking.look:
             rechecks.append(now + LOOK_SECONDS)
 
-    rolling = Condition("RollingBack", "False", "NotNeeded", "suspended" if plan.suspend else "health is not False")
+    calm = "no trigger is breached" if plan.triggers else "health is not False"
+    rolling = Condition("RollingBack", "False", "NotNeeded", "suspended" if plan.suspend else calm)
     if active is not None and active.name in around.awaiting_approval:
         rolling = Condition("RollingBack", "False", "AwaitingApproval", how_to_approve(active.name))
     elif active is not None:
         rolling = Condition("RollingBack", "True", "InProgress", f"Rollback {active.name} is under way")
-    elif not plan.suspend and memory.health.state == "False":
-        rolling, action, at = _judge_breach(service, plan, memory, seen, around, now)
+    elif breaches:
+        rolling, action, at = _judge_breaches(service, plan, memory, seen, around, breaches, now)
         if action is not None:
             actions.append(action)
         if at is not None:
             rechecks.append(at)
 
-    conditions = (ready, _healthy(plan, memory), _stable(plan, memory, seen, around, now), rolling)
-    return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None)
+    told = (_objectives(plan, memory),) if plan.objectives else ()
+    conditions = (ready, _healthy(plan, memory), *told, _stable(plan, memory, seen, around, now), rolling)
+    return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None, breaches)
 
 
-def _judge_breach(
-    service: str, plan: Plan, memory: Memory, seen: TargetSeen | None, around: Surroundings, now: float
+def evidence(memory: Memory, around: Surroundings, now: float) -> Evidence:
+    """What triggers look at."""
+    standing = tuple(signal for signal in memory.signals if signal.stands(now))
+    signals = (*standing, *integrity_signals(around.objectives))
+    return Evidence(memory.health, failing_now(memory.probes), around.objectives, signals)
+
+
+def _judge_breaches(
+    service: str,
+    plan: Plan,
+    memory: Memory,
+    seen: TargetSeen | None,
+    around: Surroundings,
+    breaches: tuple[Breach, ...],
+    now: float,
 ) -> tuple[Condition, StartRollback | None, float | None]:
-    due = memory.health.since + plan.failing_for
-    if plan.policy != "Disabled" and now < due:
-        waiting = f"health is False since {at_clock(memory.health.since)}; a rollback is considered at {at_clock(due)}"
-        return Condition("RollingBack", "False", "BreachPending", waiting), None, due
-    objection = first_objection(Case(plan=plan, memory=memory, seen=seen, around=around, now=now))
+    due = all_due(breaches, now)
+    later = next_due(breaches, now)
+    if plan.policy != "Disabled" and not due and later is not None:
+        return Condition("RollingBack", "False", "BreachPending", _pending(breaches[0], later)), None, later
+    breach, objection = _unopposed(Case(plan, memory, seen, around, now, breaches[0]), due or list(breaches[:1]))
     if objection is not None:
-        return Condition("RollingBack", "False", objection.reason, objection.message), None, objection.recheck_at
+        wishes = [at for at in (objection.recheck_at, later) if at is not None]
+        condition = Condition("RollingBack", "False", objection.reason, objection.message)
+        return condition, None, min(wishes, default=None)
     if seen is None or (target := ledger.newest_other(memory, seen.key)) is None:
         # The guards have asked both already; this is for the type checker and for a chain that was cut short.
         return Condition("RollingBack", "False", "NoGoodRevision", "no good revision is known"), None, None
     dry_run = plan.policy == "DryRun"
-    message = (
-        f"health was False for {shown(now - memory.health.since)} ({', '.join(failing_now(memory.probes))}), "
-        + _way(seen, target)
-    )
+    message = f"{breach.message}, {_way(seen, target)}"
     action = StartRollback(
         name=rollback_name(service, seen.key, dry_run=dry_run),
         bad_key=seen.key,
         target=target,
-        breach_since=memory.health.since,
+        breach_since=breach.since,
         needs_approval=plan.policy == "Manual",
         dry_run=dry_run,
         message=message,
+        trigger=breach.trigger.kind,
+        trigger_name=breach.objective or breach.trigger.name,
     )
     return Condition("RollingBack", "True", "Starting", message), action, now + 5
+
+
+def _unopposed(case: Case, due: list[Breach]) -> tuple[Breach, Objection | None]:
+    """The first breach that nothing speaks against; else the first of all, and what speaks against it.
+
+    A service whose health was failing before the release is not rolled back for what it measures either: that has the
+    same cause. A signal has not.
+    """
+    first: Objection | None = None
+    older = False
+    for breach in due:
+        if older and breach.trigger.kind is not TriggerKind.SIGNAL:
+            continue
+        objection = first_objection(replace(case, breach=breach))
+        if objection is None:
+            return breach, None
+        first = first or objection
+        older = older or (
+            breach.trigger.kind is TriggerKind.HEALTH_FAILING and objection.reason == "BreachOlderThanRelease"
+        )
+    return due[0], first
+
+
+def _pending(breach: Breach, at: float) -> str:
+    if breach.trigger.kind is TriggerKind.HEALTH_FAILING:
+        return f"health is False since {at_clock(breach.since)}; a rollback is considered at {at_clock(at)}"
+    return f"{breach.message}; a rollback is considered at {at_clock(at)}"
 
 
 def _way(seen: TargetSeen, target: Good) -> str:
@@ -195,6 +248,26 @@ def _healthy(plan: Plan, memory: Memory) -> Condition:
         return Condition("Healthy", "False", "ProbesFailing", f"{message}, since {at_clock(memory.health.since)}")
     reason = "ProbesUnknown" if told else "WaitingForProbes"
     return Condition("Healthy", "Unknown", reason, "; ".join(told) or "not enough outcomes yet")
+
+
+def _objectives(plan: Plan, memory: Memory) -> Condition:
+    if plan.suspend:
+        return Condition("ObjectivesMet", "Unknown", "Suspended", "nothing is measured")
+    told: dict[Standing, list[str]] = {}
+    for name in plan.objectives:
+        state = memory.objectives.get(name)
+        if state is None or not state.since:
+            told.setdefault(Standing.UNKNOWN, []).append(f"{name}: nothing was measured yet")
+        else:
+            told.setdefault(state.state, []).append(f"{name}: {state.message or state.reason}")
+    for standing, status, reason in (
+        (Standing.BREACHED, "False", "ObjectiveBreached"),
+        (Standing.UNKNOWN, "Unknown", "ObjectiveUnknown"),
+        (Standing.AT_RISK, "False", "TargetMissed"),
+    ):
+        if standing in told:
+            return Condition("ObjectivesMet", status, reason, "; ".join(told[standing]))
+    return Condition("ObjectivesMet", "True", "TargetsMet", "; ".join(told.get(Standing.MET, ())))
 
 
 def _stable(plan: Plan, memory: Memory, seen: TargetSeen | None, around: Surroundings, now: float) -> Condition:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lastgood.domain.clock import at_clock, shown
 from lastgood.domain.health import failing_now, proven_failing_since
 from lastgood.domain.model import Memory, Plan, Surroundings, TargetSeen
+from lastgood.domain.triggers import Breach, TriggerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Case:
     seen: TargetSeen | None
     around: Surroundings
     now: float
+    breach: Breach
+    """What a rollback would answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ def scaled_to_zero(case: Case) -> Objection | None:
 def resumed_lately(case: Case) -> Objection | None:
     """What failed while nothing ran, or while somebody was at work on it, says nothing about what runs now."""
     resumed = case.memory.resumed_at
-    if resumed is not None and case.now < resumed + case.plan.failing_for:
-        until = resumed + case.plan.failing_for
+    if resumed is not None and case.now < resumed + case.breach.patience:
+        until = resumed + case.breach.patience
         return Objection(
             "ResumedLately",
             f"the Deployment was resumed or scaled up at {at_clock(resumed)}: a rollback is considered at "
@@ -108,11 +111,14 @@ def breach_older_than_release(case: Case) -> Objection | None:
     left = case.memory.left_good_at
     if left is None and case.memory.current is not None:
         left = case.memory.current.since
-    if left is not None and case.memory.health.since < left:
+    if left is not None and case.breach.since < left:
+        health = case.breach.trigger.kind is TriggerKind.HEALTH_FAILING
+        began = "health was failing" if health else f"what is wrong ({case.breach.message}) began"
+        lifts = "the service has been healthy" if health else "that has ended"
+        since = f"{'since' if health else 'at'} {at_clock(case.breach.since)}"
         return Objection(
             "BreachOlderThanRelease",
-            f"health was failing since {at_clock(case.memory.health.since)}, before the release at {at_clock(left)}: "
-            "the cause is older; this lifts once the service has been healthy",
+            f"{began} {since}, before the release at {at_clock(left)}: the cause is older; this lifts once {lifts}",
         )
     return None
 
@@ -126,7 +132,7 @@ def connectivity_suspect(case: Case) -> Objection | None:
             case.now + 5,
         )
     if case.around.trouble_at is not None:
-        until = case.around.trouble_at + min(AFTER_TROUBLE_SECONDS, case.plan.failing_for)
+        until = case.around.trouble_at + min(AFTER_TROUBLE_SECONDS, case.breach.patience)
         if case.now < until:
             return Objection(
                 "ConnectivitySuspect",
@@ -159,9 +165,9 @@ def dependency_unhealthy(case: Case) -> Objection | None:
             "DependencyUnknown", f"depends on {names}, whose health is not known: lifts when it is seen to be healthy"
         )
     name, since = max(case.around.healthy_dependencies, key=lambda d: d[1], default=("", 0.0))
-    if name and case.now < since + case.plan.failing_for:
+    if name and case.now < since + case.breach.patience:
         # It takes its time to come back after what it depends on; what failed before is not its fault.
-        until = since + case.plan.failing_for
+        until = since + case.breach.patience
         return Objection(
             "DependencyRecovering",
             f"depends on {name}, which is healthy since {at_clock(since)} only: a rollback is considered at "
@@ -172,14 +178,19 @@ def dependency_unhealthy(case: Case) -> Objection | None:
 
 
 def too_few_samples(case: Case) -> Objection | None:
-    """A restored verdict needs at least one failure seen by this process, and Unknown is never a breach."""
-    if not failing_now(case.memory.probes):
-        return Objection("TooFewSamples", "the latest outcome of the failing probe is no failure: waiting for the next")
+    """A restored verdict needs at least one look by this process, and Unknown is never a breach."""
+    if not case.breach.confirmed:
+        latest = "the latest outcome of the failing probe is no failure"
+        if case.breach.objective:
+            latest = f"the latest sample of objective {case.breach.objective} does not say so, or is too old"
+        return Objection("TooFewSamples", f"{latest}: waiting for the next")
     return None
 
 
 def probe_unproven(case: Case) -> Objection | None:
     """A probe that was written anew and never passed since may itself be what is wrong, not the release."""
+    if case.breach.trigger.kind is not TriggerKind.HEALTH_FAILING:
+        return None
     since = proven_failing_since(case.memory.probes)
     if since is None:
         names = ", ".join(failing_now(case.memory.probes))
@@ -195,6 +206,17 @@ def probe_unproven(case: Case) -> Objection | None:
             f"of the failing probes, those that have passed as they are written fail since {at_clock(since)} only: a "
             f"rollback is considered at {at_clock(until)}",
             until,
+        )
+    return None
+
+
+def objective_unproven(case: Case) -> Objection | None:
+    """The same of an objective: written anew, it may ask what no revision gives."""
+    if not case.breach.proven:
+        return Objection(
+            "ObjectiveUnproven",
+            f"objective {case.breach.objective} was breached ever since it was written as it is, so it may be what is "
+            "wrong: lifts when it has been met once; to go back all the same, create a Rollback",
         )
     return None
 
@@ -253,7 +275,9 @@ def quarantined(case: Case) -> Objection | None:
 
 
 def cooldown(case: Case) -> Objection | None:
-    """Time for the last rollback to show what it did."""
+    """Time for the last rollback to show what it did. A signal may have been declared not to wait."""
+    if case.breach.trigger.skip_cooldown:
+        return None
     ended = [m.ended for m in case.memory.marks if m.ended is not None and m.outcome not in _NOT_COUNTED]
     if ended and case.now < max(ended) + case.plan.cooldown:
         until = max(ended) + case.plan.cooldown
@@ -304,6 +328,7 @@ CHAIN: tuple[Guard, ...] = (
     dependency_unhealthy,
     too_few_samples,
     probe_unproven,
+    objective_unproven,
     gitops_managed,
     config_gone,
     quarantined,

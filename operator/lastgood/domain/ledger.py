@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from lastgood.domain.arrival import Rollout, not_arrived
 from lastgood.domain.health import fewest_passes, green_since
 from lastgood.domain.model import Current, Good, Memory, Plan, TargetSeen
+from lastgood.domain.triggers import TriggerKind
 
 MIN_PASSES = 2
 """A revision is never called good on fewer passes in a row of every probe, however short the soak."""
@@ -25,7 +26,8 @@ def track(memory: Memory, seen: TargetSeen | None, now: float) -> Memory:
             left = None
         elif left is None and memory.ledger:
             left = since
-        memory = replace(memory, complete_since=None) if current is not None else memory
+        # What was measured of another revision says nothing of this one.
+        memory = replace(memory, complete_since=None, fine={}) if current is not None else memory
         current = Current(seen.key, since, seen.revision, seen.version)
     elif (current.revision, current.version) != (seen.revision, seen.version):
         current = replace(current, revision=seen.revision, version=seen.version)
@@ -69,7 +71,15 @@ def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout |
         return Soak(done=False, until=None, waiting_for="the rollout to complete")
     if memory.health.state != "True" or green_since(memory.probes) is None:
         return Soak(done=False, until=None, waiting_for="every probe to be green")
-    until = max(memory.complete_since, memory.health.since, memory.current.since) + plan.soak
+    missed = next((name for name in plan.objectives if name not in memory.fine), None)
+    if missed is not None:
+        return Soak(done=False, until=None, waiting_for=f"objective {missed} to be met, or at risk at worst")
+    wanted = {trigger.name for trigger in plan.triggers if trigger.kind is TriggerKind.SIGNAL}
+    for signal in memory.signals:
+        if signal.type in wanted and signal.stands(now):
+            return Soak(done=False, until=signal.until, waiting_for=f"{signal.type}, raised by {signal.by}, to end")
+    fine = (memory.fine[name] for name in plan.objectives)
+    until = max(memory.complete_since, memory.health.since, memory.current.since, *fine) + plan.soak
     if fewest_passes(memory.probes) < MIN_PASSES:
         return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
     if now < until:

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lastgood.domain.arrival import Rollout
+from lastgood.domain.budget import BudgetTold
 from lastgood.domain.health import Health, ProbeState
+from lastgood.domain.objective import ObjectiveState
 from lastgood.domain.revision import ConfigSeen
+from lastgood.domain.steady import Run
+from lastgood.domain.triggers import Looked, Signal, Trigger, TriggerKind
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -35,6 +39,15 @@ class Plan:
     override_gitops: bool
     rollout_timeout: float
     validation_timeout: float
+    objectives: tuple[str, ...] = ()
+    """Names of the ServiceLevelObjectives that it is judged by."""
+    triggers: tuple[Trigger, ...] = ()
+    """Besides health, which is a trigger of every service."""
+
+    @property
+    def all_triggers(self) -> tuple[Trigger, ...]:
+        """Health's, and the others."""
+        return (Trigger(TriggerKind.HEALTH_FAILING, lasting=self.failing_for), *self.triggers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +144,16 @@ class Memory:
     """When it ceased to be so."""
     ledger: tuple[Good, ...] = ()
     marks: tuple[Mark, ...] = ()
+    objectives: Mapping[str, ObjectiveState] = field(default_factory=dict)
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    """By objective: its definition, as a hash, with which it was last seen not to be breached."""
+    budgets: Mapping[str, BudgetTold] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    """Since when each trigger's condition holds: see ``triggers.Runs``."""
+    fine: Mapping[str, float] = field(default_factory=dict)
+    """By objective: since when this process has seen it met or at risk without a break, with the running revision."""
+    signals: tuple[Signal, ...] = ()
+    """Those that were raised; others write them into status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,5 +185,7 @@ class Surroundings:
     """Names of Rollbacks of this service that wait for a person."""
     missing_configs: tuple[str, ...] = ()
     """What the revision to go back to names and what is neither there nor kept."""
+    objectives: Mapping[str, Looked] = field(default_factory=dict)
+    """What was measured last, by objective."""
     rollout: Rollout | None = None
     """Read when nothing else keeps the running revision from being good."""

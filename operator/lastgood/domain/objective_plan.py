@@ -69,6 +69,8 @@ class ObjectivePlan:
     alerts: tuple[AlertPlan, ...] = ()
     """The most severe first."""
     budget: BudgetPlan | None = None
+    integrity: bool = False
+    """Whether it tells if data is sound: a violation is a signal."""
 
     def beyond(self, value: float, bound: float) -> bool:
         """Whether a value is on the bad side of a bound; on the bound is not. 0.1 + 0.2 is 0.3 here."""
@@ -132,4 +134,5 @@ def objective_plan(name: str, spec: ServiceLevelObjectiveSpec) -> ObjectivePlan:
             period=int(spec.budget.period.removesuffix("d")) * _DAY,
             burn_alerts=spec.budget.burn_alerts,
         ),
+        integrity=spec.source.postgres is not None and spec.source.postgres.integrity is not None,
     )

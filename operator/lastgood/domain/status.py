@@ -6,6 +6,9 @@ from typing import Any
 
 from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.domain import objective as objectives
+from lastgood.domain import triggers
+from lastgood.domain.budget import BudgetTold
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
 from lastgood.domain.health import Health, ProbeState, State, silenced
@@ -32,7 +35,13 @@ def plan_of(spec: MonitoredServiceSpec) -> Plan:
         override_gitops=policy.git_ops == "Override",
         rollout_timeout=seconds(policy.rollout_timeout),
         validation_timeout=seconds(policy.validation_timeout),
+        objectives=tuple(o.name for o in spec.objectives),
+        triggers=triggers.measured_triggers(policy.triggers),
     )
+
+
+_AT_TIMES = frozenset({"ObjectivesMet", "HistoryKept"})
+"""Conditions of ours that a service has only with objectives. What others write stays."""
 
 
 def merge_conditions(
@@ -54,7 +63,7 @@ def merge_conditions(
                 "lastTransitionTime": was["lastTransitionTime"] if was is not None and same else to_text(now),
             }
         )
-    return merged + [dict(c) for c in old.values()]
+    return merged + [dict(c) for c in old.values() if c["type"] not in _AT_TIMES]
 
 
 def to_status(memory: Memory) -> dict[str, Any]:
@@ -98,7 +107,19 @@ def to_status(memory: Memory) -> dict[str, Any]:
             }
             for m in memory.marks
         ],
+        "objectives": [_objective_to_status(name, memory) for name, o in sorted(memory.objectives.items()) if o.since],
+        "triggerRuns": triggers.to_status(memory.runs),
     }
+
+
+def _objective_to_status(name: str, memory: Memory) -> dict[str, Any]:
+    entry = objectives.to_status(name, memory.objectives[name])
+    if name in memory.proofs:
+        entry["proven"] = memory.proofs[name]
+    if name in memory.budgets:
+        budget = memory.budgets[name]
+        entry["budget"] = {"left": budget.left, "burning": budget.burning}
+    return entry
 
 
 def configs_to_status(configs: Iterable[ConfigSeen]) -> list[dict[str, str]]:
@@ -147,15 +168,16 @@ def unseen(memory: Memory, seconds: float) -> Memory:
     }
     if health.state == "False":
         health = replace(health, since=health.since + seconds)
-    return replace(memory, probes=probes, health=health)
+    return replace(memory, probes=probes, health=health, fine={})
 
 
 def set_aside(memory: Memory, now: float) -> Memory:
     """The memory of a service whose probes were stopped: what they said before says nothing of later."""
     probes = {name: silenced(p, now) for name, p in memory.probes.items()}
-    if probes == memory.probes:
+    if probes == memory.probes and not memory.objectives and not memory.runs:
         return memory
-    return replace(memory, probes=probes, health=Health("Unknown", now))
+    health = Health("Unknown", now) if probes != memory.probes else memory.health
+    return replace(memory, probes=probes, health=health, objectives={}, runs={}, fine={}, budgets={})
 
 
 def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory:
@@ -201,4 +223,29 @@ def from_status(status: Mapping[str, Any], *, unobserved: float = 0.0) -> Memory
             )
             for m in status.get("rollbacks") or ()
         ),
+        objectives={
+            o["name"]: objectives.from_status(o, unobserved=unobserved) for o in status.get("objectives") or ()
+        },
+        proofs={o["name"]: o["proven"] for o in status.get("objectives") or () if o.get("proven")},
+        budgets={
+            o["name"]: BudgetTold(o["budget"]["left"], o["budget"].get("burning") or "")
+            for o in status.get("objectives") or ()
+            if o.get("budget")
+        },
+        runs=triggers.from_status(status.get("triggerRuns") or (), unobserved=unobserved),
+        signals=signals_from_status(status),
+    )
+
+
+def signals_from_status(status: Mapping[str, Any]) -> tuple[triggers.Signal, ...]:
+    """Signals that stand, as whoever took them wrote them down."""
+    return tuple(
+        triggers.Signal(
+            s["type"],
+            from_text(s["at"]),
+            s.get("by") or "",
+            s.get("reason") or "",
+            from_text(s["until"]) if s.get("until") else None,
+        )
+        for s in status.get("signals") or ()
     )

@@ -53,7 +53,12 @@ class Trigger:
 
 def triggers_of(spec: Triggers) -> tuple[Trigger, ...]:
     """All triggers of a spec."""
-    found = [Trigger(TriggerKind.HEALTH_FAILING, lasting=seconds(spec.health_failing.for_))]
+    return (Trigger(TriggerKind.HEALTH_FAILING, lasting=seconds(spec.health_failing.for_)), *measured_triggers(spec))
+
+
+def measured_triggers(spec: Triggers) -> tuple[Trigger, ...]:
+    """All triggers of a spec besides health's."""
+    found = []
     if (rate := spec.error_rate) is not None:
         name = rate.objective or ""
         found.append(Trigger(TriggerKind.ERROR_RATE, name, amount(rate.above), rate.above, lasting=seconds(rate.for_)))
@@ -88,6 +93,8 @@ class Looked:
     baseline: Baseline | None = None
     """Of the last good revision."""
     burn: Burn | None = None
+    proven: bool = True
+    """Whether it was seen not to be breached since it was written as it is: else it may itself be what is wrong."""
 
     def degraded(self, min_samples: int) -> Degraded | NotCompared:
         """How it compares with the last good revision."""
@@ -109,6 +116,12 @@ class Signal:
     at: float
     by: str
     reason: str = ""
+    until: float | None = None
+    """When it ceases to stand by itself."""
+
+    def stands(self, now: float) -> bool:
+        """Whether it still does."""
+        return self.until is None or now < self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,12 @@ class Breach:
     confirmed: bool = True
     """Whether the latest look of this process says so; a rollback needs that."""
     objective: str = ""
+    proven: bool = True
+
+    @property
+    def patience(self) -> float:
+        """How long it has to last, in seconds."""
+        return max(0.0, self.due_at - self.since)
 
     def due(self, now: float) -> bool:
         """Whether it has lasted for as long as the trigger wants."""
@@ -171,10 +190,25 @@ def evaluate(
     return tuple(breaches), after
 
 
+def integrity_signals(objectives: Mapping[str, Looked]) -> tuple[Signal, ...]:
+    """Violations that integrity queries have found and still find, as signals."""
+    found = []
+    for name, looked in sorted(objectives.items()):
+        state = looked.state
+        missed = state.state is Standing.AT_RISK and not looked.plan.alerts
+        if looked.plan.integrity and looked.proven and state.fresh and (state.state is Standing.BREACHED or missed):
+            found.append(Signal("DataIntegrity", state.breach_since, f"objective {name}", state.message))
+    return tuple(found)
+
+
+def all_due(breaches: Sequence[Breach], now: float) -> list[Breach]:
+    """The breaches to act on, confirmed ones first."""
+    return sorted((b for b in breaches if b.due(now)), key=lambda b: not b.confirmed)
+
+
 def first_due(breaches: Sequence[Breach], now: float) -> Breach | None:
     """The breach to act on: due, and confirmed rather than not."""
-    due = [b for b in breaches if b.due(now)]
-    return next((b for b in due if b.confirmed), due[0] if due else None)
+    return next(iter(all_due(breaches, now)), None)
 
 
 def next_due(breaches: Sequence[Breach], now: float) -> float | None:
@@ -219,7 +253,7 @@ def _objective(
         since = min([since, *(r.since for severity, r in failing if _reaches(severity, trigger.severity))])
     message = _message(trigger, name, looked, now - run.since)
     confirmed = _exceeded(trigger, looked) is True and now - looked.at <= looked.plan.unknown_after
-    return [Breach(trigger, since, message, run.since + trigger.lasting, confirmed, name)]
+    return [Breach(trigger, since, message, run.since + trigger.lasting, confirmed, name, looked.proven)]
 
 
 def _exceeded(trigger: Trigger, looked: Looked) -> bool | None:

@@ -42,7 +42,8 @@ def rollback_object(service: Service, action: StartRollback) -> Object:
             "needsApproval": action.needs_approval,
             "dryRun": action.dry_run,
             "trigger": {
-                "type": "HealthFailing",
+                "type": str(action.trigger),
+                **({"name": action.trigger_name} if action.trigger_name else {}),
                 "since": to_text(action.breach_since),
                 "badKey": action.bad_key,
                 "targetKey": action.target.key,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.core.world import FAIL, PASS, PLAN, UNKNOWN, World, good, target
+from tests.unit.domain.build import health_breach
 
 from lastgood.domain.guards import CHAIN, Case, first_objection
 from lastgood.domain.model import Surroundings
@@ -167,7 +168,14 @@ def test_each_guard_objects_and_otherwise_does_not(reason: str, spoil: Callable[
     world.now += 30
     world.outcome(FAIL)
     memory = world.decide().memory
-    case = Case(plan=world.plan, memory=memory, seen=world.seen, around=world.around, now=world.now)
+    case = Case(
+        plan=world.plan,
+        memory=memory,
+        seen=world.seen,
+        around=world.around,
+        now=world.now,
+        breach=health_breach(world.plan, memory),
+    )
     assert first_objection(case, CHAIN) is None
     spoil(world)
     decision = world.decide()

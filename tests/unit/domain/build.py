@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from lastgood.domain.health import Health, ProbeState, State
+from lastgood.domain.health import Health, ProbeState, State, failing_now
 from lastgood.domain.model import Current, Good, Mark, Memory, Plan, Surroundings, TargetSeen
 from lastgood.domain.outcome import Outcome, ProbeReason, Verdict
+from lastgood.domain.triggers import Breach
 
 T0 = 1_800_000_000.0
 """2027-01-15 08:00:00 UTC: far from zero, so that a forgotten time shows."""
@@ -34,6 +35,12 @@ def plan(**changes: Any) -> Plan:
         validation_timeout=300,
     )
     return replace(base, **changes)
+
+
+def health_breach(plan: Plan, memory: Memory) -> Breach:
+    """What the trigger on health makes of a memory, whether it is due or not."""
+    trigger, since = plan.all_triggers[0], memory.health.since
+    return Breach(trigger, since, "health was False", since + trigger.lasting, bool(failing_now(memory.probes)))
 
 
 def good(key: str = "v1", **changes: Any) -> Good:

@@ -4,16 +4,31 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.domain.build import T0, around, breaching, failing, good, mark, plan, seen
+from tests.unit.domain.build import T0, around, breaching, failing, good, health_breach, mark, plan, seen
 
 from lastgood.domain import guards
 from lastgood.domain.guards import CHAIN, Case, Guard, first_objection
 from lastgood.domain.health import Health
 from lastgood.domain.model import Current
 from lastgood.domain.outcome import Verdict
+from lastgood.domain.triggers import Breach, Trigger, TriggerKind
 
-CLEAR = Case(plan=plan(), memory=breaching(), seen=seen(), around=around(), now=T0)
+HEALTH = health_breach(plan(), breaching())
+"""Stands for the breach of health that a case's own memory tells of."""
+
+CLEAR = Case(plan=plan(), memory=breaching(), seen=seen(), around=around(), now=T0, breach=HEALTH)
 """A breach of v2 that nothing speaks against."""
+
+
+def faced(case: Case) -> Case:
+    """The case with the breach that its memory tells of, unless it names another one."""
+    return replace(case, breach=health_breach(case.plan, case.memory)) if case.breach is HEALTH else case
+
+
+def with_breach(kind: TriggerKind, **changes: object) -> Case:
+    """A breach of something else than health, since two minutes and for one."""
+    base = Breach(Trigger(kind, "latency", lasting=60), T0 - 120, "it is slow", T0 - 60, objective="latency")
+    return replace(CLEAR, breach=replace(base, **changes))
 
 
 def with_memory(**changes: object) -> Case:
@@ -284,6 +299,41 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         None,
     ),
     (
+        "objective that is breached since before the release",
+        guards.breach_older_than_release,
+        replace(with_breach(TriggerKind.OBJECTIVE), memory=breaching(left_good_at=T0 - 100)),
+        "BreachOlderThanRelease",
+        "what is wrong (it is slow) began at 07:58:00Z, before the release at 07:58:20Z: the cause is older; this lifts",
+        None,
+    ),
+    (
+        "objective that the latest sample does not confirm",
+        guards.too_few_samples,
+        with_breach(TriggerKind.OBJECTIVE, confirmed=False),
+        "TooFewSamples",
+        "the latest sample of objective latency does not say so, or is too old: waiting for the next",
+        None,
+    ),
+    (
+        "objective that was never met as it is written",
+        guards.objective_unproven,
+        with_breach(TriggerKind.OBJECTIVE, proven=False),
+        "ObjectiveUnproven",
+        "objective latency was breached ever since it was written as it is, so it may be what is wrong",
+        None,
+    ),
+    (
+        "signal while the cooldown lasts",
+        guards.cooldown,
+        replace(
+            with_breach(TriggerKind.SIGNAL),
+            memory=breaching(marks=(mark(bad_key="v0", at=T0 - 700, ended=T0 - 599),)),
+        ),
+        "Cooldown",
+        "the last rollback ended at 07:50:01Z: lifts at 08:00:01Z",
+        T0 + 1,
+    ),
+    (
         "cooldown",
         guards.cooldown,
         with_memory(marks=(mark(bad_key="v0", at=T0 - 700, ended=T0 - 599),)),
@@ -377,6 +427,35 @@ CONTENT: list[tuple[str, Guard, Case]] = [
         guards.probe_unproven,
         with_memory(probes={"http": failing(T0 - 300), "new": failing(T0 - 900)._replace(proven=False)}),
     ),
+    (
+        "a probe that never passed does not keep an objective's breach back",
+        guards.probe_unproven,
+        replace(
+            with_breach(TriggerKind.ERROR_RATE),
+            memory=breaching(probes={"http": failing(T0 - 900)._replace(proven=False)}),
+        ),
+    ),
+    ("health has no definition", guards.objective_unproven, CLEAR),
+    (
+        "objective that broke after the release, though health did before",
+        guards.breach_older_than_release,
+        replace(with_breach(TriggerKind.OBJECTIVE), memory=breaching(left_good_at=T0 - 200)),
+    ),
+    (
+        "a signal waits for no time after a pause",
+        guards.resumed_lately,
+        replace(with_breach(TriggerKind.SIGNAL, due_at=T0 - 120), memory=breaching(resumed_at=T0 - 5)),
+    ),
+    (
+        "a signal that is declared to skip it",
+        guards.cooldown,
+        replace(
+            with_breach(
+                TriggerKind.SIGNAL, trigger=Trigger(TriggerKind.SIGNAL, "SecurityIncident", skip_cooldown=True)
+            ),
+            memory=breaching(marks=(mark(bad_key="v0", at=T0 - 700, ended=T0 - 599),)),
+        ),
+    ),
     ("nobody else manages it", guards.gitops_managed, CLEAR),
     ("override", guards.gitops_managed, replace(with_seen(gitops="Flux"), plan=plan(override_gitops=True))),
     ("configuration there", guards.config_gone, CLEAR),
@@ -418,7 +497,7 @@ CONTENT: list[tuple[str, Guard, Case]] = [
     [pytest.param(*rest, id=f"{rest[0].__name__}: {name}") for name, *rest in OBJECTS],
 )
 def test_objects(guard: Guard, case: Case, reason: str, message: str, recheck_at: float | None) -> None:
-    objection = guard(case)
+    objection = guard(faced(case))
     assert objection is not None
     assert (objection.reason, objection.recheck_at) == (reason, recheck_at)
     assert objection.message.startswith(message)
@@ -428,7 +507,7 @@ def test_objects(guard: Guard, case: Case, reason: str, message: str, recheck_at
     ("guard", "case"), [pytest.param(guard, case, id=f"{guard.__name__}: {name}") for name, guard, case in CONTENT]
 )
 def test_does_not_object(guard: Guard, case: Case) -> None:
-    assert guard(case) is None
+    assert guard(faced(case)) is None
 
 
 def test_every_guard_of_the_chain_has_cases_both_ways() -> None:
@@ -437,12 +516,13 @@ def test_every_guard_of_the_chain_has_cases_both_ways() -> None:
 
 
 def test_nothing_speaks_against_the_clear_case() -> None:
-    assert first_objection(CLEAR) is None
+    assert first_objection(faced(CLEAR)) is None
 
 
 @pytest.mark.parametrize(("guard", "case"), [pytest.param(o[1], o[2], id=o[0]) for o in OBJECTS])
 def test_the_chain_asks_it(guard: Guard, case: Case) -> None:
     """Each guard is what keeps this case from a rollback: without it, no other one would object alike."""
+    case = faced(case)
     whole, alone = first_objection(case), guard(case)
     assert whole is not None
     assert alone is not None
@@ -466,6 +546,7 @@ def test_the_order_is_from_what_a_person_asked_for_to_what_others_do() -> None:
         "dependency_unhealthy",
         "too_few_samples",
         "probe_unproven",
+        "objective_unproven",
         "gitops_managed",
         "config_gone",
         "quarantined",
@@ -531,10 +612,11 @@ def test_the_first_reason_is_told_when_everything_is_wrong() -> None:
             rollbacks_under_way=9,
         ),
         now=T0,
+        breach=HEALTH,
     )
     for reason, lift in _everything_wrong():
-        objection = first_objection(case)
+        objection = first_objection(faced(case))
         assert objection is not None
         assert objection.reason == reason
         case = lift(case)
-    assert first_objection(case) is None
+    assert first_objection(faced(case)) is None
