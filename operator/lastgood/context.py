@@ -4,17 +4,26 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from lastgood.domain.addresses import AddressPolicy
+from lastgood.domain.history import HistoryState
+from lastgood.history.fallback import Fallback
+from lastgood.history.memory import Memory
+from lastgood.history.postgres import Postgres
+from lastgood.history.sqlite import Sqlite
 from lastgood.kube.cluster import KubeCluster, KubeLease
 from lastgood.kube.config import Access, load
+from lastgood.kube.stats import ClusterStats
 from lastgood.probes.factory import Probes
 from lastgood.services.controller import Controller
 from lastgood.services.intake import Intake
 from lastgood.services.leadership import Leadership
 from lastgood.services.metrics import Metrics
+from lastgood.services.minutes import Minutes
 from lastgood.services.table import Table
+from lastgood.sources.factory import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,12 @@ class Options:
     deny_cidrs: tuple[str, ...] = ()
     allow_loopback: bool = False
     storm_limit: int = 5
+    history: str = ""
+    """File of the embedded store; empty for none."""
+    history_bytes: int = 0
+    """Room that the file may take; 0 for any."""
+    history_dsn: str = field(default="", repr=False)
+    """Connection string of a PostgreSQL that keeps the history instead."""
     kubeconfig: str | None = None
     context: str | None = None
 
@@ -43,6 +58,7 @@ class Context:
     cluster: KubeCluster
     table: Table
     probes: Probes
+    stats: ClusterStats
     controller: Controller
     intake: Intake
     leadership: Leadership
@@ -50,6 +66,8 @@ class Context:
 
     async def aclose(self) -> None:
         """Close connections."""
+        await self.controller.objectives.minutes.aclose()
+        await self.stats.aclose()
         await self.probes.aclose()
         await self.cluster.aclose()
 
@@ -73,14 +91,40 @@ async def make(options: Options) -> Context:
         identity=me,
     )
     probes = Probes(policy=AddressPolicy.of(options.deny_cidrs, allow_loopback=options.allow_loopback))
+    stats = ClusterStats(cluster)
     controller = Controller(
-        cluster=cluster, table=table, factory=probes, metrics=metrics, storm_limit=options.storm_limit
+        cluster=cluster,
+        table=table,
+        factory=probes,
+        metrics=metrics,
+        sources=Sources(resolver=probes.resolver, contexts=probes.contexts, stats=stats),
+        minutes=_minutes(options, metrics),
+        storm_limit=options.storm_limit,
     )
     store = KubeLease(cluster, options.lease_namespace or access.namespace, options.lease_name)
     leadership = Leadership(store, me, on_gain=controller.lead, on_loss=controller.follow, on_return=controller.resume)
     holder.append(leadership)
     intake = Intake(table, controller, metrics)
-    return Context(options, access, cluster, table, probes, controller, intake, leadership, metrics)
+    return Context(options, access, cluster, table, probes, stats, controller, intake, leadership, metrics)
+
+
+def _minutes(options: Options, metrics: Metrics) -> Minutes:
+    """The history that was asked for; what there is no store for stays in memory, as long as the process lives."""
+    if not options.history_dsn and not options.history:
+        return Minutes(Memory(), metrics)
+    holder: list[Minutes] = []
+
+    def said(state: HistoryState) -> None:
+        holder[0].said(state)
+
+    store = (
+        Postgres(options.history_dsn)
+        if options.history_dsn
+        else Sqlite(Path(options.history), said=said, max_bytes=options.history_bytes)
+    )
+    fallback = Fallback(store, said=said)
+    holder.append(Minutes(fallback, metrics, state=fallback.state))
+    return holder[0]
 
 
 def namespaces(text: Sequence[str]) -> tuple[str, ...]:

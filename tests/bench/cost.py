@@ -14,10 +14,12 @@ from lastgood.cli.run import calm_collector
 from lastgood.domain.addresses import AddressPolicy
 from lastgood.domain.outcome import ProbeReason
 from lastgood.domain.status import plan_of
+from lastgood.history.memory import Memory
 from lastgood.probes.factory import Probes
 from lastgood.services.controller import Controller
 from lastgood.services.fleet import TICK, Slot
 from lastgood.services.metrics import Metrics
+from lastgood.services.minutes import Minutes
 from lastgood.services.table import Service, Table
 
 RATE = 333
@@ -30,7 +32,15 @@ def _spec(url: str) -> dict[str, Any]:
 
 def _controller(probes: Probes, url: str, count: int, interval: float) -> Controller:
     table = Table()
-    controller = Controller(cluster=None, table=table, factory=probes, metrics=Metrics())  # type: ignore[arg-type]
+    metrics = Metrics()
+    controller = Controller(
+        cluster=None,  # type: ignore[arg-type]
+        table=table,
+        factory=probes,
+        metrics=metrics,
+        sources=None,  # type: ignore[arg-type]
+        minutes=Minutes(Memory(), metrics),
+    )
     raw = _spec(url)
     spec = MonitoredServiceSpec.model_validate(raw)
     for number in range(count):

@@ -29,6 +29,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--deny-cidr", action="append", default=[], help="network that no probe may reach; repeatable")
     run.add_argument("--allow-loopback", action="store_true", help="let probes reach this machine's own loopback")
     run.add_argument("--storm-limit", type=int, default=5, help="rollbacks under way at once in the cluster")
+    run.add_argument("--history", default="", metavar="FILE", help="keep minutes of objectives here; default in memory")
+    run.add_argument("--history-bytes", type=int, default=0, help="room that this file may take; default any")
+    run.add_argument(
+        "--history-dsn-file", default=None, type=Path, metavar="FILE", help="keep them in the PostgreSQL that it names"
+    )
     run.add_argument("--kubeconfig", default=None)
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")

@@ -64,6 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         sys.stderr.write(f"--deny-cidr: {error}: write a network such as 10.0.0.0/8\n")
         return 2
+    dsn = ""
+    if arguments.history_dsn_file is not None:
+        try:
+            dsn = arguments.history_dsn_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            sys.stderr.write(f"--history-dsn-file cannot be read ({type(error).__name__}): write the file's name\n")
+            return 2
     options = Options(
         namespaces=namespaces(arguments.namespaces),
         lease_namespace=arguments.lease_namespace,
@@ -72,6 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         deny_cidrs=tuple(arguments.deny_cidr),
         allow_loopback=arguments.allow_loopback,
         storm_limit=arguments.storm_limit,
+        history=arguments.history,
+        history_bytes=arguments.history_bytes,
+        history_dsn=dsn,
         kubeconfig=arguments.kubeconfig,
         context=arguments.context,
     )
@@ -120,8 +130,7 @@ async def _main(options: Options) -> int:
         watching,
         asyncio.create_task(_beat(heart, context), name="beat"),
         asyncio.create_task(_prune(context), name="prune"),
-        asyncio.create_task(context.controller.fleet.run(), name="fleet"),
-        asyncio.create_task(context.controller.queue.run(), name="queue"),
+        asyncio.create_task(context.controller.run(), name="controller"),
         asyncio.create_task(context.leadership.run(), name="leadership"),
     ]
     stopped = asyncio.create_task(stop.wait(), name="stop")

@@ -102,6 +102,16 @@ class BudgetRings:
                 at = 60 * minute + 60 * (part + 0.5) / parts
                 self._put(math.floor(at / self.unit), min(bad, total) / parts, total / parts, 60 / parts)
 
+    def load_hours(self, hours: Iterable[tuple[int, float, float]], now: float) -> None:
+        """Begin from a history of (hour since the epoch, bad, total), for what is older than the finer rings.
+
+        An hour falls into one slot, which is right to the width of a slot.
+        """
+        self._advance(now)
+        for hour, bad, total in hours:
+            if 3600 * (hour + 1) <= now and 0 <= bad < math.inf and 0 <= total < math.inf:
+                self._put(math.floor((3600 * hour + 1800) / self.unit), min(bad, total), total, 3600)
+
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
         self._advance(now)

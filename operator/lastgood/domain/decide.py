@@ -6,6 +6,7 @@ from lastgood.domain import ledger
 from lastgood.domain.clock import at_clock
 from lastgood.domain.guards import Case, Objection, first_objection
 from lastgood.domain.health import State, failing_now
+from lastgood.domain.history import HistoryReason
 from lastgood.domain.model import Good, Mark, Memory, Plan, Surroundings, TargetSeen
 from lastgood.domain.objective import Standing
 from lastgood.domain.rollback import how_to_approve
@@ -106,7 +107,10 @@ def decide(
         if at is not None:
             rechecks.append(at)
 
-    told = (_objectives(plan, memory),) if plan.objectives else ()
+    told = [_objectives(plan, memory)] if plan.objectives else []
+    if around.history is not None:
+        reason, message = around.history
+        told.append(Condition("HistoryKept", "True" if reason == HistoryReason.KEPT else "False", reason, message))
     conditions = (ready, _healthy(plan, memory), *told, _stable(plan, memory, seen, around, now), rolling)
     return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None, breaches)
 

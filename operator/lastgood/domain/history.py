@@ -44,6 +44,8 @@ class HistoryReason(StrEnum):
     """The disk, or the bound that was set, leaves no room."""
     UNREACHABLE = "HistoryUnreachable"
     """The database or the file does not answer."""
+    IN_MEMORY = "HistoryInMemory"
+    """There is no store: budgets begin anew with the process."""
     BEGUN_ANEW = "HistoryBegunAnew"
     """The file was broken; it was moved aside."""
 

@@ -187,5 +187,7 @@ class Surroundings:
     """What the revision to go back to names and what is neither there nor kept."""
     objectives: Mapping[str, Looked] = field(default_factory=dict)
     """What was measured last, by objective."""
+    history: tuple[str, str] | None = None
+    """Reason and message of how minutes are kept; None for a service without a budget."""
     rollout: Rollout | None = None
     """Read when nothing else keeps the running revision from being good."""

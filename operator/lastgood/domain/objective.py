@@ -210,6 +210,22 @@ def from_status(entry: Mapping[str, Any], *, unobserved: float = 0.0) -> Objecti
     )
 
 
+def event(name: str, before: ObjectiveState, after: ObjectiveState) -> tuple[str, str, str] | None:
+    """Type, reason and message of the Event that a change of state is worth; None when it is worth none.
+
+    A value that moves about its target is none, and neither is the first word after a start that all is well.
+    """
+    message = f"{name}: {after.message or after.reason}"
+    bad = {Standing.BREACHED, Standing.UNKNOWN}
+    if after.state is Standing.BREACHED:
+        return "Warning", "ObjectiveBreached", f"{message} ({after.severity})"
+    if after.state is Standing.UNKNOWN:
+        return ("Warning", "ObjectiveUnknown", message) if before.since and before.state not in bad else None
+    if before.since and before.state in bad and (before.state is Standing.BREACHED or before.seen_at):
+        return "Normal", "ObjectiveMet" if after.state is Standing.MET else "ObjectiveAtRisk", message
+    return None
+
+
 def flipped(before: ObjectiveState, after: ObjectiveState) -> bool:
     """Whether status has to be written: also when a gap moved the beginning of a run."""
     if (before.state, before.severity, before.reason) != (after.state, after.severity, after.reason):

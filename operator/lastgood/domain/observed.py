@@ -38,6 +38,8 @@ class Sketch:
     named: tuple[ConfigSeen, ...]
     """ConfigMaps and Secrets that the template names, without hashes."""
     resource_version: int = 0
+    selector: str = ""
+    """Label selector of its pods, as a query."""
     changed_at: float | None = None
     """When the pod template was last written, as the API server noted it; None when it did not."""
 
@@ -63,6 +65,26 @@ def written_at(body: Mapping[str, Any], *fields: str) -> float | None:
         if entry.get("time") and not entry.get("subresource") and (owned or not fields):
             found.append(from_text(entry["time"]))
     return max(found, default=None)
+
+
+def selector_text(selector: Mapping[str, Any]) -> str:
+    """A label selector as a query."""
+    parts = [f"{k}={v}" for k, v in sorted((selector.get("matchLabels") or {}).items())]
+    for wanted in selector.get("matchExpressions") or ():
+        key, values = wanted["key"], ",".join(wanted.get("values") or ())
+        match wanted["operator"]:
+            case "In":
+                parts.append(f"{key} in ({values})")
+            case "NotIn":
+                parts.append(f"{key} notin ({values})")
+            case "Exists":
+                parts.append(key)
+            case "DoesNotExist":
+                parts.append(f"!{key}")
+            case _:
+                # The API server knows no others.
+                pass
+    return ",".join(parts)
 
 
 def sketch(deployment: Mapping[str, Any]) -> Sketch:
@@ -98,6 +120,7 @@ def sketch(deployment: Mapping[str, Any]) -> Sketch:
         rolled_back_by=annotations.get(ROLLBACK_ANNOTATION, ""),
         named=tuple(named_configs(spec["template"])),
         resource_version=version_number(deployment),
+        selector=selector_text(spec.get("selector") or {}),
         changed_at=written_at(deployment, "f:spec", "f:template"),
     )
 

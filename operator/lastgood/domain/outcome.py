@@ -54,6 +54,8 @@ class Outcome(NamedTuple):
     reason: ProbeReason
     detail: str = ""
     seconds: float = 0.0
+    code: int = 0
+    """Status code of the answer; 0 where there is none."""
 
     @property
     def verdict(self) -> Verdict:

@@ -163,6 +163,11 @@ Runs = Mapping[str, Run]
 """By "kind/objective/threshold": since when a trigger's condition holds. Health and signals keep their own time."""
 
 
+def run_key(trigger: Trigger, objective: str) -> str:
+    """Under what the run of a trigger over an objective is remembered."""
+    return f"{trigger.kind}/{objective}/{trigger.severity or trigger.shown}"
+
+
 def evaluate(
     triggers: Sequence[Trigger], evidence: Evidence, runs: Runs, now: float
 ) -> tuple[tuple[Breach, ...], dict[str, Run]]:
@@ -236,7 +241,7 @@ def _signals(trigger: Trigger, evidence: Evidence) -> list[Breach]:
 def _objective(
     trigger: Trigger, name: str, looked: Looked, runs: Runs, after: dict[str, Run], now: float
 ) -> list[Breach]:
-    key = f"{trigger.kind}/{name}/{trigger.severity or trigger.shown}"
+    key = run_key(trigger, name)
     exceeded = _exceeded(trigger, looked)
     run, at = runs.get(key), looked.at
     if run is not None and at == run.seen and exceeded is not False:

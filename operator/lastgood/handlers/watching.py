@@ -25,6 +25,10 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     async def rollback(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.rollback(dict(body), deleted=type == "DELETED")
 
+    @kopf.on.event(GROUP, VERSION, "servicelevelobjectives", registry=handlers)
+    async def objective(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.objective(dict(body), deleted=type == "DELETED")
+
     @kopf.on.event("apps", "v1", "deployments", registry=handlers)
     async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.deployment(dict(body), deleted=type == "DELETED")
@@ -106,7 +110,7 @@ def settings() -> kopf.OperatorSettings:
 async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
-        for kind in ("monitoredservices", "rollbacks"):
+        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives"):
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:

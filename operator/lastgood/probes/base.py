@@ -46,11 +46,13 @@ class Phase:
 class Progress:
     """How far one run has come, out of how many seconds. Written by whoever is at work, read when time runs out."""
 
-    __slots__ = ("loop", "phase", "seconds")
+    __slots__ = ("code", "loop", "phase", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.phase = Phase.LOOKUP
         self.seconds = seconds
+        self.code = 0
+        """Status code of the answer, where there are any."""
         self.loop = asyncio.get_running_loop()
         """Looked up once a run: Python 3.11 asks the kernel for the process's id each time."""
 
@@ -103,12 +105,12 @@ class TimedProbe(ABC):
         except asyncio.CancelledError:
             if not deadline.ours():
                 raise
-            return _told(progress.timed_out(), started)
+            return _told(progress.timed_out(), started, progress.code)
         except Exception as error:  # noqa: BLE001 - one broken probe must not end the loop that runs them all
-            return _told(progress.timed_out() if deadline.ours() else as_failure(error), started)
+            return _told(progress.timed_out() if deadline.ours() else as_failure(error), started, progress.code)
         else:
             deadline.ours()
-            return Outcome(ProbeReason.OK, "", perf_counter() - started)
+            return Outcome(ProbeReason.OK, "", perf_counter() - started, progress.code)
         finally:
             deadline.timer.cancel()
 
@@ -116,9 +118,9 @@ class TimedProbe(ABC):
         """Let go of kept connections."""
 
 
-def _told(failure: Failure, started: float) -> Outcome:
+def _told(failure: Failure, started: float, code: int) -> Outcome:
     # Apart from the frame that the failure's traceback holds: a cycle would keep its sockets until it is collected.
-    return Outcome(failure.reason, failure.detail, perf_counter() - started)
+    return Outcome(failure.reason, failure.detail, perf_counter() - started, code)
 
 
 def as_failure(error: Exception) -> Failure:

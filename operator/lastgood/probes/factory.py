@@ -21,13 +21,14 @@ class Probes:
     """
 
     def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None) -> None:
-        self._resolver = resolver or Resolver(policy)
-        self._contexts = TlsContexts()
+        self.resolver = resolver or Resolver(policy)
+        self.contexts = TlsContexts()
+        """Both for sources too, which ask under the same rules."""
 
     def prepare(self, spec: ProbeSpec, values: Values) -> Probe:
         """Make a probe, ready to run many times. Raises BadProbe."""
         timeout = seconds(spec.timeout)
-        resolver, contexts = self._resolver, self._contexts
+        resolver, contexts = self.resolver, self.contexts
         if spec.http is not None:
             keep = spec.connection == "Keep"
             return HttpProbe(spec.http, values, timeout=timeout, keep=keep, resolver=resolver, contexts=contexts)
@@ -44,4 +45,4 @@ class Probes:
 
     async def aclose(self) -> None:
         """Let go of what is shared. Kept connections are each probe's own: close the probes first."""
-        await self._resolver.aclose()
+        await self.resolver.aclose()

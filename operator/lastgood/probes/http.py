@@ -62,6 +62,7 @@ class HttpProbe(TimedProbe):
         certificate = answer.certificate
         if self._follow:
             answer = await self._last(answer, progress)
+        progress.code = answer.status
         self._expected.check(answer.status, answer.body, truncated=answer.truncated)
         if self._request.tls is not None and self._request.tls.min_days is not None:
             self._expiry.check(certificate, self._request.tls.min_days)

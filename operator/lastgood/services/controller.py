@@ -1,16 +1,20 @@
 """The reconcile of one service: gather, decide, act, tell. Level-based: it may be called at any time."""
 
+import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.decide import (
+    Decision,
     RecordGood,
     StartRollback,
     decide,
+    evidence,
     mark_ended,
     mark_started,
     with_mark,
@@ -18,13 +22,21 @@ from lastgood.domain.decide import (
 from lastgood.domain.health import ProbeState, Thresholds, combine, defined, observe, silenced
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
 from lastgood.domain.model import Key, Mark, Memory, Surroundings, TargetSeen
+from lastgood.domain.objective import ObjectiveState
+from lastgood.domain.objective import event as objective_event
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
-from lastgood.domain.status import from_status, set_aside, unseen
+from lastgood.domain.sources import SourceFactory
+from lastgood.domain.status import from_status, set_aside, signals_from_status, unseen
+from lastgood.domain.triggers import evaluate, first_due
 from lastgood.services import preparation
+from lastgood.services.accepting import Accepting
+from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
+from lastgood.services.minutes import Minutes
+from lastgood.services.objectives import Objectives
 from lastgood.services.objects import rollback_object
 from lastgood.services.revisions import Revisions
 from lastgood.services.rollbacks import AWAITING_APPROVAL, Rollbacks, ended_as, is_final, phase_of
@@ -42,6 +54,9 @@ REFRESH_SECONDS = 300.0
 
 SUSPECT_SECONDS = 30.0
 """The same while health is not True: a password may have been changed on both sides."""
+
+BASELINE_SECONDS = 600.0
+"""How often it is looked whether much has come to the baselines of good revisions."""
 
 _TELLING = 3
 """Passes in a row up to which each may complete what a new revision waits for."""
@@ -64,6 +79,8 @@ class Controller:
         table: Table,
         factory: ProbeFactory,
         metrics: Metrics,
+        sources: SourceFactory,
+        minutes: Minutes,
         storm_limit: int = 5,
     ) -> None:
         self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
@@ -73,8 +90,22 @@ class Controller:
         self._teller = Teller(cluster, metrics, events)
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
+        self._accepting = Accepting(cluster, table)
+        self.objective_queue = WorkQueue(self._accept)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
         metrics.scheduled.set_function(lambda: len(self.fleet))
+        self.objectives = Objectives(
+            cluster=cluster,
+            table=table,
+            factory=sources,
+            metrics=metrics,
+            minutes=minutes,
+            look=self.queue.add,
+            look_at=self.queue.add_at,
+            on_flip=self._on_flip,
+        )
+        minutes.on_flip = self._history_flipped
+        self._baselines = Baselines(cluster)
         self.leading = False
         self._unobserved = 0.0
 
@@ -85,9 +116,29 @@ class Controller:
         for service in self._table.services.values():
             service.loaded = False
             self.queue.add(service.key)
+        for place in self._table.objectives:
+            self.objective_queue.add(place)
         for (namespace, _), rollback in self._table.rollbacks.items():
             if not is_final(rollback):
                 self.queue.add((namespace, rollback["spec"]["service"]))
+
+    async def _accept(self, place: Key) -> None:
+        if self.leading:
+            await self._accepting.tell(place)
+
+    async def run(self) -> None:
+        """Probe, measure and reconcile until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self.fleet, self.queue, self.objectives, self.objective_queue):
+                group.create_task(work.run())
+            group.create_task(self._keep_baselines())
+
+    async def _keep_baselines(self) -> None:
+        while True:
+            await asyncio.sleep(BASELINE_SECONDS)
+            for service in list(self._table.services.values()):
+                if self.leading and service.tracks and service.loaded:
+                    await self._baselines.refresh(service)
 
     async def resume(self) -> None:
         """The API server is back and nobody else led: what could not be written since is written now."""
@@ -105,17 +156,21 @@ class Controller:
         self.leading = False
         self._metrics.leader.set(0)
         self.queue.clear()
+        self.objective_queue.clear()
         for key in list(self._table.services):
             self.fleet.remove(key)
             self._table.services[key].prepared_for = (-1, 0)
+            self.objectives.remove(self._table.services[key])
 
-    def forget(self, key: Key) -> None:
+    def forget(self, service: Service) -> None:
         """A service was deleted."""
+        key = service.key
         self.fleet.remove(key)
+        self.objectives.remove(service)
+        self._metrics.forget(key)
         self.queue.forget(key)
         self._around.note(key, "")
         self._metrics.services.set(len(self._table.services))
-        self._metrics.health.pop(key, None)
         for other in self._table.dependents.get(key, ()):
             self.queue.add((key[0], other[1]))
 
@@ -140,6 +195,10 @@ class Controller:
             # Nothing that anybody compares has changed: in place, since this is most of all outcomes.
             cast("dict[str, ProbeState]", memory.probes)[name] = after
             health = memory.health
+        if outcome.code:
+            self._metrics.count_answer(key, outcome.code)
+        if service.tracks:
+            self.objectives.on_outcome(service, name, outcome, now)
         if flipped or (memory.marks and any(not mark.outcome for mark in memory.marks)):
             self.queue.add(key)
         if health.state == "False":
@@ -151,9 +210,13 @@ class Controller:
             self.queue.add(key)
 
     def _note_health(self, service: Service) -> None:
-        state = service.memory.health.state
-        self._around.note(service.key, state)
+        memory = service.memory
+        state, since = memory.health.state, memory.health.since
         self._metrics.health[service.key] = {"True": 1, "False": 0}.get(state, -1)
+        if state != "False" and memory.runs:
+            # What it measures counts like its health when one looks for a cause that many share.
+            state, since = "False", min(run.since for run in memory.runs.values())
+        self._around.note(service.key, state, since)
         for other in self._table.dependents.get(service.key, ()):
             self.queue.add(other)
 
@@ -168,12 +231,13 @@ class Controller:
         if not service.loaded:
             self._load(service)
         await self._prepare(service)
+        await self.objectives.prepare(service)
         seen = await self._revisions.see(service)
         # One time for both: a breach that came due between them would be judged without what speaks against it.
         now = time.time()
         around = await self._gather(service, seen, now)
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
-        service.memory = decision.memory
+        self._adopt(service, decision)
         for action in decision.actions:
             match action:
                 case RecordGood():
@@ -184,9 +248,10 @@ class Controller:
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
             )
+        await self._baselines.load(service)
         rolling = decision.conditions[-1]
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
-        if service.blocked or service.memory.health.state != "False":
+        if service.blocked or not decision.breaches:
             service.breach_outcome_at = 0.0
         await self._teller.write(service, decision)
         again = await self._carry_on(service)
@@ -197,23 +262,67 @@ class Controller:
         wishes = [at for at in (decision.recheck_at, again) if at is not None]
         if around.problems or seen is None:
             wishes.append(time.time() + HEAL_SECONDS)
-        elif service.refers:
+        elif service.refers or service.measures:
             wishes.append(time.time() + REFRESH_SECONDS)
         if wishes:
             self.queue.add_at(key, min(wishes) - time.time())
 
     async def _gather(self, service: Service, seen: TargetSeen | None, now: float) -> Surroundings:
         """Surroundings; what costs requests is only asked for when a rollback may follow."""
-        health, plan = service.memory.health, service.plan
-        due = health.state == "False" and now >= health.since + plan.failing_for
-        acting = due and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
+        plan, looked = service.plan, self.objectives.looked(service)
+        bare = Surroundings(objectives=looked)
+        breaches, _ = evaluate(plan.all_triggers, evidence(service.memory, bare, now), service.memory.runs, now)
+        due = None if plan.suspend else first_due(breaches, now)
+        if due is not None and not service.blocked and not service.breach_outcome_at:
+            service.breach_outcome_at = time.time()
+        acting = due is not None and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
         missing = await self._revisions.missing(service, target) if target else ()
-        around = await self._around.look(service, acting=acting, missing=missing)
+        since = due.since if due is not None and acting else None
+        around = await self._around.look(service, since=since, missing=missing, objectives=looked)
+        if any(track.rings is not None for track in service.tracks.values()):
+            around = replace(around, history=self._history())
         soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
         if soaking is not None and soaking.look:
             around = replace(around, rollout=await self._revisions.rollout(service))
         return around
+
+    def _adopt(self, service: Service, decision: Decision) -> None:
+        """Go on with what was decided, and begin to measure anew when another revision runs."""
+        before, service.memory = service.memory, decision.memory
+        current, was = decision.memory.current, before.current
+        if was is not None and current is not None and current.key != was.key:
+            self.objectives.released(service)
+        if bool(before.runs) != bool(decision.memory.runs):
+            self._note_health(service)
+
+    def _history(self) -> tuple[str, str]:
+        state = self.objectives.minutes.state
+        return str(state.reason), state.message
+
+    def _history_flipped(self) -> None:
+        """Tell it on every service with a budget, spread over half a minute."""
+        for place, (key, service) in enumerate(self._table.services.items()):
+            if any(track.rings is not None for track in service.tracks.values()):
+                self.queue.add_at(key, 30 * (place % 997) / 997)
+
+    def _on_flip(self, service: Service, name: str, before: ObjectiveState, after: ObjectiveState) -> None:
+        """An objective stands otherwise than before."""
+        self._note_health(service)
+        event = objective_event(name, before, after)
+        if event is not None:
+            self._teller.event(service, *event)
+
+    def signals(self, service: Service, status: Mapping[str, Any]) -> None:
+        """Signals were raised, or have ended: whoever takes them writes them into status."""
+        try:
+            raised = signals_from_status(status)
+        except (KeyError, ValueError, TypeError) as error:
+            _log.warning("signals not readable", service=service.key, error=type(error).__name__)
+            return
+        if raised != service.memory.signals:
+            service.memory = replace(service.memory, signals=raised)
+            self.queue.add(service.key)
 
     def _load(self, service: Service) -> None:
         try:
@@ -269,6 +378,7 @@ class Controller:
             self.queue.add_at(service.key, 1)
             return
         service.memory, dropped = with_good(service.memory, good, service.plan.keep)
+        await self._baselines.save(service, good.snapshot)
         service.litter = service.litter or bool(dropped)
         _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
         self._teller.event(

@@ -10,11 +10,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from lastgood.domain.model import Key
 from lastgood.domain.outcome import Outcome, ProbeReason
-from lastgood.domain.ports import Probe
 
 TICK = 0.05
 HOST_CAP = 32
@@ -26,7 +25,30 @@ FIRST_WITHIN = 0.5
 STARTS_PER_SECOND = 333
 """First probes are spread at least this thin, so that a restart with 10,000 services is no burst."""
 
-OnOutcome = Callable[[Key, str, str, Outcome], None]
+
+class Runs(Protocol):
+    """What is run when it is due: a probe gives an Outcome, a source a Sample."""
+
+    @property
+    def host(self) -> str:
+        """What the cap per host counts by."""
+        ...
+
+    async def run(self) -> Any:
+        """Ask once. Never raises besides CancelledError, and ends in time."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is kept."""
+        ...
+
+
+def prober_error(error: Exception) -> Outcome:
+    """What a fault of ours is told as: it says nothing about the service."""
+    return Outcome(ProbeReason.PROBER_ERROR, type(error).__name__)
+
+
+OnOutcome = Callable[[Key, str, str, Any], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +58,7 @@ class Slot:
     key: Key
     name: str
     kind: str
-    probe: Probe
+    probe: Runs
     interval: float
     due: float = 0.0
     asked: float = 0.0
@@ -55,7 +77,9 @@ class Fleet:
         *,
         on_lag: Callable[[float], None] = lambda _: None,
         on_skip: Callable[[], None] = lambda: None,
+        on_fault: Callable[[Exception], Any] = prober_error,
     ) -> None:
+        self._on_fault = on_fault
         self._on_outcome, self._on_lag, self._on_skip = on_outcome, on_lag, on_skip
         self._heap: list[tuple[float, int, Slot]] = []
         self._slots: dict[Key, list[Slot]] = {}
@@ -166,7 +190,7 @@ class Fleet:
             try:
                 outcome = await slot.probe.run()
             except Exception as error:  # noqa: BLE001 - a fault of ours says nothing about the service
-                outcome = Outcome(ProbeReason.PROBER_ERROR, type(error).__name__)
+                outcome = self._on_fault(error)
             if not slot.gone:
                 self._on_outcome(slot.key, slot.name, slot.kind, outcome)
         finally:

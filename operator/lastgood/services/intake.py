@@ -2,20 +2,23 @@
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.model import Key
+from lastgood.domain.objective_plan import objective_plan
 from lastgood.domain.observed import sketch, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import MISSING, config_hash
 from lastgood.domain.status import plan_of
 from lastgood.services.controller import Controller
 from lastgood.services.metrics import Metrics
-from lastgood.services.table import Service, Table, shared
+from lastgood.services.table import ObjectiveKnown, Service, Table, shared
 
 _log = structlog.get_logger(__name__)
 
@@ -34,14 +37,15 @@ class Intake:
         """A MonitoredService came, changed or went."""
         key = _key(body)
         if deleted or body["metadata"].get("deletionTimestamp"):
-            if self._table.drop_service(key) is not None:
-                self._controller.forget(key)
+            self._drop_service(key)
             return
         uid, generation = body["metadata"]["uid"], int(body["metadata"].get("generation") or 1)
         known = self._table.services.get(key)
         if known is not None and known.uid == uid and known.generation == generation:
             if not self._controller.leading:
                 known.status = shared(body.get("status") or {})
+            elif known.loaded:
+                self._controller.signals(known, body.get("status") or {})
             return
         try:
             plan = plan_of(MonitoredServiceSpec.model_validate(body["spec"]))
@@ -62,6 +66,7 @@ class Intake:
             fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=spec, status=status)
             self._table.put_service(fresh)
         self._metrics.services.set(len(self._table.services))
+        self._objectives_of(key[0], plan.objectives)
         self._controller.queue.add(key)
         for other in self._table.dependents.get(key, ()):
             self._controller.queue.add(other)
@@ -112,7 +117,11 @@ class Intake:
     async def prune(self, cluster: Cluster) -> None:
         """Drop what is gone: after a 410 the watch lists anew and tells nothing of what was deleted meanwhile."""
         try:
-            for kind, drop in (("monitoredservices", self._drop_service), ("rollbacks", self._drop_rollback)):
+            for kind, drop in (
+                ("monitoredservices", self._drop_service),
+                ("rollbacks", self._drop_rollback),
+                ("servicelevelobjectives", self._drop_objective),
+            ):
                 known = self._known(kind)
                 there = await cluster.list_names(kind)
                 for entry in known - there:
@@ -123,11 +132,48 @@ class Intake:
     def _known(self, kind: str) -> set[tuple[str, str, str]]:
         if kind == "rollbacks":
             return {(*place, rb["metadata"]["uid"]) for place, rb in self._table.rollbacks.items()}
+        if kind == "servicelevelobjectives":
+            return {(*key, objective.uid) for key, objective in self._table.objectives.items()}
         return {(*key, service.uid) for key, service in self._table.services.items()}
 
     def _drop_service(self, key: Key) -> Any:
-        if self._table.drop_service(key) is not None:
-            self._controller.forget(key)
+        gone = self._table.drop_service(key)
+        if gone is not None:
+            self._controller.forget(gone)
+            self._objectives_of(gone.key[0], gone.plan.objectives)
+
+    def objective(self, body: Object, *, deleted: bool) -> None:
+        """A ServiceLevelObjective came, changed or went."""
+        place = _key(body)
+        if deleted or body["metadata"].get("deletionTimestamp"):
+            self._table.objectives.pop(place, None)
+        else:
+            known = self._table.objectives.get(place)
+            uid, generation = body["metadata"]["uid"], int(body["metadata"].get("generation") or 1)
+            if known is not None and (known.uid, known.generation) == (uid, generation):
+                known.status = shared(body.get("status") or {})
+                return
+            spec = b""
+            try:
+                objective_plan(place[1], ServiceLevelObjectiveSpec.model_validate(body["spec"]))
+                spec = json.dumps(body["spec"]).encode()
+            except (ValidationError, ValueError, KeyError) as error:
+                # From before the schema, or newer: status says so.
+                _log.error("objective not understood", namespace=place[0], name=place[1], error=type(error).__name__)
+            status = shared(body.get("status") or {})
+            self._table.objectives[place] = ObjectiveKnown(place, uid, generation, spec, status)
+        for key in self._table.measured_by.get(place, ()):
+            self._controller.queue.add(key)
+        self._controller.objective_queue.add(place)
+
+    def _objectives_of(self, namespace: str, names: Iterable[str]) -> None:
+        """Whether anybody is measured by it is said in an objective's status."""
+        for name in names:
+            if (namespace, name) in self._table.objectives:
+                self._controller.objective_queue.add((namespace, name))
+
+    def _drop_objective(self, place: Key) -> Any:
+        self.objective({"metadata": {"namespace": place[0], "name": place[1]}}, deleted=True)
 
     def _drop_rollback(self, place: Key) -> Any:
         self._table.rollbacks.pop(place, None)

@@ -13,8 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lastgood.domain.measure import Nothing, Sample
 from lastgood.domain.model import Key
+from lastgood.domain.objective import ObjectiveState, Standing
 from lastgood.domain.outcome import Outcome, ProbeReason
+from lastgood.domain.track import Track
+from lastgood.domain.window import Aggregate
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG = (0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5)
@@ -47,6 +51,52 @@ class _OfOneKind:
     def __init__(self) -> None:
         self.reasons: defaultdict[ProbeReason, int] = defaultdict(int)
         self.seconds = Spread(_FAST)
+
+
+_STANDINGS = {Standing.MET: 0, Standing.AT_RISK: 1, Standing.BREACHED: 2, Standing.UNKNOWN: -1}
+
+
+class _Measuring(Collector):
+    """Tells what objectives measure. Called in a thread of the web server's: looks at copies."""
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, with their samples as they are now."""
+        names = ["namespace", "service", "objective"]
+        standing = GaugeMetricFamily(
+            "lastgood_objective_state", "0 met, 1 at risk, 2 breached, -1 unknown.", labels=names
+        )
+        value = GaugeMetricFamily("lastgood_objective_value", "What its window holds, in base units.", labels=names)
+        left = GaugeMetricFamily("lastgood_objective_budget_left", "Share of the error budget left.", labels=names)
+        burning = GaugeMetricFamily(
+            "lastgood_objective_burn_rate", "Burn rate over the long window of an alert.", labels=[*names, "alert"]
+        )
+        exhausted = GaugeMetricFamily(
+            "lastgood_objective_budget_exhausted_seconds", "Forecast: until the budget is spent.", labels=names
+        )
+        samples = CounterMetricFamily("lastgood_source_samples", "Samples of sources.", labels=["kind", "result"])
+        answers = CounterMetricFamily(
+            "lastgood_http_answers", "Answers to probes.", labels=["namespace", "service", "class", "code"]
+        )
+        for key, (track, state) in list(self._metrics.objectives.items()):
+            standing.add_metric(key, _STANDINGS[state.state])
+            if isinstance(track.seen, Aggregate) and track.seen.value is not None:
+                value.add_metric(key, track.seen.value)
+            burn = track.burn
+            if burn is not None and burn.left is not None:
+                left.add_metric(key, burn.left)
+                for window in burn.windows:
+                    if window.long is not None:
+                        burning.add_metric([*key, f"{window.window.rate:g}"], window.long)
+                if burn.exhausted_in is not None:
+                    exhausted.add_metric(key, burn.exhausted_in)
+        for (kind, result), count in list(self._metrics.samples.items()):
+            samples.add_metric([kind, result], count)
+        for (namespace, service, code), count in list(self._metrics.answers.items()):
+            answers.add_metric([namespace, service, f"{code // 100}xx", str(code)], count)
+        yield from (standing, value, left, burning, exhausted, samples, answers)
 
 
 class _Probing(Collector):
@@ -83,7 +133,15 @@ class Metrics:
         self.lag = Spread(_LAG)
         self.health: dict[Key, int] = {}
         """By service: 1 healthy, 0 failing, -1 unknown."""
+        self.objectives: dict[tuple[str, str, str], tuple[Track, ObjectiveState]] = {}
+        """By namespace, service and objective: as the latest sample left it."""
+        self.samples: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """By kind of source, and "OK" or why there was nothing."""
+        self.answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        """By namespace, service and status code."""
+        self.sample_lag = Spread(_LAG)
         self.registry.register(_Probing(self))
+        self.registry.register(_Measuring(self))
         self.skipped = Counter(
             "lastgood_probe_skipped",
             "Probes not started because the one before was still in flight.",
@@ -101,6 +159,14 @@ class Metrics:
         )
         self.services = Gauge("lastgood_services", "MonitoredServices known.", registry=self.registry)
         self.scheduled = Gauge("lastgood_probes_scheduled", "Probes on the schedule.", registry=self.registry)
+        self.history_kept = Gauge(
+            "lastgood_history_kept",
+            "1 while minutes reach the store, 0 without one.",
+            registry=self.registry,
+        )
+        self.history_waiting = Gauge(
+            "lastgood_history_waiting_minutes", "Minutes that the store does not have yet.", registry=self.registry
+        )
         self.leader = Gauge("lastgood_leader", "1 while this process holds the Lease.", registry=self.registry)
         self.reaction = Histogram(
             "lastgood_reaction_seconds",
@@ -114,6 +180,20 @@ class Metrics:
         seen = self.probes[kind]
         seen.reasons[outcome.reason] += 1
         seen.seconds.observe(outcome.seconds)
+
+    def forget(self, key: Key) -> None:
+        """Tell nothing of a service that is gone."""
+        self.health.pop(key, None)
+        for place in [place for place in list(self.answers) if place[:2] == key]:
+            del self.answers[place]
+
+    def count_answer(self, key: Key, code: int) -> None:
+        """Count one answer to a probe by its status code."""
+        self.answers[(*key, code)] += 1
+
+    def count_sample(self, kind: str, sample: Sample) -> None:
+        """Count one look of a source."""
+        self.samples[(kind, str(sample.reason) if isinstance(sample, Nothing) else "OK")] += 1
 
     def count_write(self, verb: str, kind: str, status: int) -> None:
         """Count one write to the API server."""

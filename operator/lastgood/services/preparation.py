@@ -1,7 +1,7 @@
 """From the probes of a spec to probes that run: values gathered, problems told, nothing else disturbed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
@@ -44,12 +44,19 @@ def references(probe: ProbeSpec) -> Iterator[tuple[str, str, str]]:
 
 async def gather(cluster: Cluster, key: Key, spec: MonitoredServiceSpec) -> tuple[Values, list[Problem]]:
     """Values that the probes refer to, and what is missing of them."""
+    return await read_values(cluster, key[0], {ref for probe in spec.probes for ref in references(probe)})
+
+
+async def read_values(
+    cluster: Cluster, namespace: str, places: Iterable[tuple[str, str, str]]
+) -> tuple[Values, list[Problem]]:
+    """Values by (kind, name, key), and what is missing of them."""
     values: Values = {}
     problems: list[Problem] = []
-    for place in sorted({ref for probe in spec.probes for ref in references(probe)}):
+    for place in sorted(places):
         kind, name, entry = place
         try:
-            value = await cluster.read_key(kind, key[0], name, entry)
+            value = await cluster.read_key(kind, namespace, name, entry)
         except ClusterError as error:
             if error.status != 403:
                 raise

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lastgood.domain.arrival import Rollout, config_change, pod_times
 from lastgood.domain.model import Good, Key, TargetSeen
-from lastgood.domain.observed import Sketch, sketch, target_seen, version_number, written_at
+from lastgood.domain.observed import Sketch, selector_text, sketch, target_seen, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import (
     MISSING,
@@ -254,5 +254,4 @@ class Revisions:
 
 def _selector(deployment: Object, *more: str) -> str:
     """Label selector of a Deployment's own ReplicaSets and pods."""
-    labels = deployment["spec"]["selector"].get("matchLabels") or {}
-    return ",".join([*(f"{k}={v}" for k, v in sorted(labels.items())), *more])
+    return ",".join([selector_text(deployment["spec"]["selector"]), *more])

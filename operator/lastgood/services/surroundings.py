@@ -2,10 +2,12 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from lastgood.domain.breadth import mass_breach
-from lastgood.domain.model import Key, Problem, Surroundings
+from lastgood.domain.model import Key, Memory, Problem, Surroundings
 from lastgood.domain.ports import Cluster
+from lastgood.domain.triggers import Looked
 from lastgood.services.rollbacks import AWAITING_APPROVAL, is_final, phase_of
 from lastgood.services.table import Service, Table
 
@@ -18,6 +20,11 @@ RECOVERED = 2000
 
 COUNT_TTL = 1.0
 """How old a count of the failing services may be, seconds."""
+
+
+def gravely(memory: Memory) -> bool:
+    """Whether an objective is breached so that others suffer: a pool that has run out, a disk that is full."""
+    return any(o.confirmed and o.severity in {"critical", "emergency"} for o in memory.objectives.values())
 
 
 class Around:
@@ -35,21 +42,31 @@ class Around:
         self._failing: set[Key] = set()
         self._healthy: set[Key] = set()
 
-    def note(self, key: Key, state: str) -> None:
-        """Keep count of a service's health: "True", "False" or else."""
+    def note(self, key: Key, state: str, since: float = 0.0) -> None:
+        """Keep count of which services are well ("True") and which are not ("False", since when)."""
         service = self._table.services.get(key)
         if key in self._failing and state == "True" and service is not None and service.memory.ledger:
             self._recovered.append((self._began.get(key, time.time()), time.time()))
         if state == "False" and service is not None:
-            self._began[key] = service.memory.health.since
+            self._began[key] = since
         else:
             self._began.pop(key, None)
         (self._failing.add if state == "False" else self._failing.discard)(key)
         (self._healthy.add if state == "True" else self._healthy.discard)(key)
 
-    async def look(self, service: Service, *, acting: bool, missing: tuple[str, ...]) -> Surroundings:
-        """Surroundings of a service; ``acting`` when a rollback may follow, which is worth asking the network for."""
-        problems = list(service.problems)
+    async def look(
+        self,
+        service: Service,
+        *,
+        since: float | None,
+        missing: tuple[str, ...],
+        objectives: Mapping[str, Looked],
+    ) -> Surroundings:
+        """Surroundings of a service.
+
+        ``since`` is when the breach began that a rollback may follow, which is worth asking the network for; else None.
+        """
+        problems = [*service.problems, *service.measure_problems]
         failing, unknown, healthy = [], [], []
         for name in service.plan.depends_on:
             other = self._table.services.get((service.key[0], name))
@@ -58,7 +75,7 @@ class Around:
                     f'dependsOn names MonitoredService "{name}", which does not exist here: create it or mend the name'
                 )
                 problems.append(Problem("UnknownDependency", text))
-            elif other.memory.health.state == "False":
+            elif other.memory.health.state == "False" or gravely(other.memory):
                 failing.append(name)
             elif other.memory.health.state == "Unknown" and not other.plan.suspend:
                 unknown.append(name)
@@ -75,9 +92,9 @@ class Around:
             failing_dependencies=tuple(failing),
             unknown_dependencies=tuple(unknown),
             healthy_dependencies=tuple(healthy),
-            connectivity=await self._connectivity() if acting else "",
+            connectivity=await self._connectivity() if since is not None else "",
             trouble_at=self.trouble_at,
-            mass_breach=self._mass(service) if acting else "",
+            mass_breach=self._mass(service, since) if since is not None else "",
             rollbacks_under_way=self._under_way(),
             storm_limit=self._storm_limit,
             awaiting_approval=tuple(
@@ -86,6 +103,7 @@ class Around:
                 if phase_of(body) == AWAITING_APPROVAL
             ),
             missing_configs=missing,
+            objectives=objectives,
         )
 
     async def _connectivity(self) -> str:
@@ -102,13 +120,14 @@ class Around:
             not is_final(body) and phase_of(body) != AWAITING_APPROVAL for body in self._table.rollbacks.values()
         )
 
-    def _mass(self, service: Service) -> str:
+    def _mass(self, service: Service, since: float) -> str:
         now = time.monotonic()
         if now - self._counted_at >= COUNT_TTL:
             # Once a second: when all fail, all ask.
-            others = (self._table.services[key].memory for key in self._failing if key in self._table.services)
-            self._failing_since = sorted(other.health.since for other in others if other.ledger)
+            others = ((key, self._table.services.get(key)) for key in self._failing)
+            worked = (key for key, other in others if other is not None and other.memory.ledger)
+            self._failing_since = sorted(self._began.get(key, time.time()) for key in worked)
             self._counted_at = now
         lately = time.time() - service.plan.failing_for
-        recovered = sorted(since for since, at in self._recovered if at >= lately)
-        return mass_breach(service.memory.health.since, self._failing_since, recovered, len(self._healthy))
+        recovered = sorted(began for began, at in self._recovered if at >= lately)
+        return mass_breach(since, self._failing_since, recovered, len(self._healthy))

@@ -8,6 +8,7 @@ from lastgood.domain.health import Thresholds
 from lastgood.domain.model import Key, Memory, Plan, Problem
 from lastgood.domain.observed import Sketch, version_number
 from lastgood.domain.ports import Object
+from lastgood.domain.track import Track
 
 _WORD = 20
 """Characters of a text that other objects are likely to hold too: a type, a reason. Times and messages are longer."""
@@ -20,6 +21,18 @@ def shared(value: Any) -> Any:
     if isinstance(value, list):
         return [shared(entry) for entry in value]
     return sys.intern(value) if type(value) is str and len(value) <= _WORD else value
+
+
+@dataclass(slots=True)
+class ObjectiveKnown:
+    """One ServiceLevelObjective."""
+
+    key: Key
+    uid: str
+    generation: int
+    spec: bytes
+    """As JSON; empty when it was not understood."""
+    status: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -50,6 +63,17 @@ class Service:
     refers: bool = False
     """Whether its probes read Secrets or ConfigMaps, which have to be read again now and then."""
     breach_outcome_at: float = 0.0
+    tracks: dict[str, Track] = field(default_factory=dict)
+    """By objective: what is measured, of those that can be."""
+    measured_for: tuple[int, int] = (0, 0)
+    """Fingerprints of the objectives and of the values they refer to that the sources were made for."""
+    measure_problems: tuple[Problem, ...] = ()
+    measures: bool = False
+    """Whether its objectives' sources refer to Secrets or ConfigMaps."""
+    measured_at: float = 0.0
+    """When those were last read, by the monotonic clock."""
+    baseline_of: str = ""
+    """Snapshot of the good revision whose baselines the tracks have."""
     litter: bool = False
     """Whether there may be ControllerRevisions of it that nothing needs any more."""
 
@@ -87,6 +111,9 @@ class Table:
     config_users: dict[Key, set[Key]] = field(default_factory=dict)
     rollbacks: dict[Key, Object] = field(default_factory=dict)
     dependents: dict[Key, set[Key]] = field(default_factory=dict)
+    objectives: dict[Key, ObjectiveKnown] = field(default_factory=dict)
+    measured_by: dict[Key, set[Key]] = field(default_factory=dict)
+    """Objective to the services that list it."""
 
     def put_service(self, service: Service) -> None:
         """Add or replace, with its indexes."""
@@ -96,6 +123,8 @@ class Table:
         self.by_target.setdefault((namespace, service.plan.target), set()).add(service.key)
         for name in service.plan.depends_on:
             self.dependents.setdefault((namespace, name), set()).add(service.key)
+        for name in service.plan.objectives:
+            self.measured_by.setdefault((namespace, name), set()).add(service.key)
 
     def drop_service(self, key: Key) -> Service | None:
         """Remove, with its indexes."""
@@ -109,6 +138,8 @@ class Table:
                 self.deployments.pop(target, None)
             for name in old.plan.depends_on:
                 self.dependents.get((namespace, name), set()).discard(key)
+            for name in old.plan.objectives:
+                self.measured_by.get((namespace, name), set()).discard(key)
             for users in self.config_users.values():
                 users.discard(key)
         return old

@@ -1,0 +1,205 @@
+"""One objective of one service as it goes: what each sample does to its window, its state, its budget, its baseline."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from lastgood.api.base import seconds
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.api.objective import ServiceLevelObjectiveSpec
+from lastgood.domain.baseline import Baseline, Recorder
+from lastgood.domain.budget import BudgetRings, Burn, burn
+from lastgood.domain.measure import Counts, Nothing, Points, Sample, Silence
+from lastgood.domain.objective import ObjectiveState, Standing, judge
+from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
+from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
+from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
+from lastgood.domain.window import Aggregate, Window
+
+BURN_SECONDS = 60.0
+"""How often burn rates are worked out: a unit of the shortest window of 30 days."""
+
+_UNSEEN = Nothing(Silence.NO_DATA, "nothing was measured yet")
+
+_UNTIMED = frozenset(
+    {
+        ProbeReason.DNS_NOT_FOUND,
+        ProbeReason.CONNECTION_REFUSED,
+        ProbeReason.CONNECTION_FAILED,
+        ProbeReason.TLS_FAILED,
+        ProbeReason.PROTOCOL_ERROR,
+        ProbeReason.AUTHENTICATION_FAILED,
+    }
+)
+"""Outcomes that are no answer to what was asked: a refusal within a millisecond is no quick answer."""
+
+
+def definition(spec: ServiceLevelObjectiveSpec) -> str:
+    """Hash of what is measured and what it should be; not of its words, its budget or its patience."""
+    asked = spec.model_dump_json(exclude={"description", "budget", "timeout"})
+    return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
+
+
+def plan_for(name: str, spec: ServiceLevelObjectiveSpec, service: MonitoredServiceSpec) -> ObjectivePlan:
+    """The plan for one service: an objective over its probes is sampled as often as they run.
+
+    Raises ValueError when it names a probe that the service does not have.
+    """
+    if spec.source.probe is not None:
+        wanted = spec.source.probe.name
+        probes = [p for p in service.probes if wanted in {None, p.name}]
+        if not probes:
+            msg = f'objective "{name}" measures probe "{wanted}", which this service does not have: mend the name'
+            raise ValueError(msg)
+        spec = spec.model_copy(update={"interval": min((p.interval for p in probes), key=seconds)})
+    return objective_plan(name, spec)
+
+
+def of_outcome(kind: Kind, outcome: Outcome) -> Sample:
+    """What the run of a probe tells an objective."""
+    if outcome.reason in UNKNOWN_REASONS:
+        return Nothing(Silence.SOURCE_DOWN, str(outcome.reason))
+    if kind is Kind.RATIO:
+        return Counts(float(outcome.verdict is not Verdict.PASS), 1.0)
+    if outcome.reason in _UNTIMED:
+        return Nothing(Silence.NO_DATA, f"the probe was not answered ({outcome.reason})")
+    return Points((outcome.seconds,))
+
+
+class Minute(NamedTuple):
+    """What one minute held."""
+
+    minute: int
+    """Of Unix time."""
+    bad: float
+    total: float
+    value: float | None
+
+
+class Track:
+    """One objective of one service in this process. Nothing here waits, and no clock is read."""
+
+    __slots__ = (
+        "_bad",
+        "_burned_at",
+        "_codes",
+        "_codes_since",
+        "_minute",
+        "_total",
+        "at",
+        "baseline",
+        "began",
+        "burn",
+        "definition",
+        "plan",
+        "probe",
+        "recorder",
+        "rings",
+        "run_keys",
+        "seen",
+        "triggers",
+        "window",
+    )
+
+    def __init__(
+        self, plan: ObjectivePlan, definition: str, triggers: tuple[Trigger, ...] = (), probe: str | None = None
+    ) -> None:
+        self.plan, self.definition, self.probe = plan, definition, probe
+        """``probe`` is the name of the probe that feeds it, empty for all of them, None for none."""
+        self.triggers = tuple(t for t in triggers if _concerns(t, plan))
+        self.run_keys = tuple(run_key(t, plan.name) for t in self.triggers)
+        self.rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
+        self.burn: Burn | None = None
+        self.baseline: Baseline | None = None
+        self.began = 0
+        """Minute of the first sample: what is older is the history's."""
+        self._burned_at = 0.0
+        self._minute, self._bad, self._total = 0, 0.0, 0.0
+        self.at = 0.0
+        self.release()
+
+    def release(self) -> None:
+        """Another revision runs from now on: what was measured before says nothing of it."""
+        plan = self.plan
+        self.window = Window(plan.kind, window=plan.window, interval=plan.interval, quantile=plan.quantile)
+        self.seen: Aggregate | Nothing = _UNSEEN
+        # By status code: of this window's length of time, and of the one before.
+        self._codes: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self._codes_since = 0.0
+        compared = any(t.kind is TriggerKind.DEGRADATION for t in self.triggers)
+        self.recorder = Recorder(plan.kind, plan.quantile) if compared else None
+
+    def answered(self, code: str, now: float) -> None:
+        """Count the status code of an answer, for the message of a breach."""
+        if not 0 <= now - self._codes_since <= self.plan.window:
+            self._codes, self._codes_since = ({}, self._codes[0]), now
+        self._codes[0][code] = self._codes[0].get(code, 0) + 1
+
+    def _answers(self) -> dict[str, float] | None:
+        new, old = self._codes
+        return {code: new.get(code, 0) + old.get(code, 0) for code in {*new, *old}} or None
+
+    def take(
+        self, sample: Sample, before: ObjectiveState, now: float, *, steady: bool
+    ) -> tuple[ObjectiveState, Minute | None]:
+        """The state after one more sample, and the minute that has ended with it.
+
+        ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
+        """
+        taken = self.window.add(sample, now)
+        self.seen = seen = taken if isinstance(taken, Nothing) else self.window.read(now)
+        self.at = now
+        state = judge(self.plan, seen, before, now, self._answers())
+        minute = None
+        if not isinstance(taken, Nothing):
+            minute = self._count(taken, seen, now)
+            if steady and self.recorder is not None and state.state is not Standing.BREACHED:
+                self.recorder.add(taken, now)
+        if self.rings is not None and self.plan.budget is not None and abs(now - self._burned_at) >= BURN_SECONDS:
+            self._burned_at = now
+            self.burn = burn(self.plan.budget, self.rings, now)
+        return state, minute
+
+    def looked(self, state: ObjectiveState, *, proven: bool) -> Looked:
+        """As triggers look at it."""
+        return Looked(self.plan, state, self.seen, self.at, self.baseline, self.burn, proven)
+
+    def load(self, hours: list[tuple[int, float, float]], minutes: list[tuple[int, float, float]], now: float) -> None:
+        """Take in what was kept of the budget's period from before this process."""
+        if self.rings is not None:
+            self.rings.load_hours(hours, now)
+            self.rings.load(minutes, now)
+            self._burned_at = 0.0
+
+    def _count(self, sample: Sample, seen: Aggregate | Nothing, now: float) -> Minute | None:
+        value = seen.value if isinstance(seen, Aggregate) else None
+        if isinstance(sample, Counts):
+            bad, total = min(sample.bad, sample.total), sample.total
+        else:
+            # Without events a minute is the event, and this is the part of it that the sample speaks for.
+            total = self.plan.interval / 60 if value is not None else 0.0
+            bad = total if value is not None and self.plan.beyond(value, self.plan.target) else 0.0
+        if self.rings is not None:
+            self.rings.add(bad, total, self.plan.interval, now)
+        present, ended = math.floor(now / 60), None
+        self.began = self.began or present
+        if present != self._minute:
+            if self._minute and (self._total or value is not None):
+                ended = Minute(self._minute, self._bad, self._total, value)
+            self._minute, self._bad, self._total = present, 0.0, 0.0
+        self._bad += bad
+        self._total += total
+        return ended
+
+
+def _concerns(trigger: Trigger, plan: ObjectivePlan) -> bool:
+    if trigger.name not in {"", plan.name}:
+        return False
+    concerns: Mapping[TriggerKind, Callable[[], bool]] = {
+        TriggerKind.ERROR_RATE: lambda: plan.kind is Kind.RATIO,
+        TriggerKind.DEGRADATION: lambda: plan.kind in {Kind.QUANTILE, Kind.AVERAGE},
+        TriggerKind.OBJECTIVE: lambda: True,
+        TriggerKind.BURN_RATE: lambda: plan.budget is not None,
+    }
+    return concerns.get(trigger.kind, lambda: False)()
