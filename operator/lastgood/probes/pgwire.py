@@ -12,7 +12,7 @@ from collections.abc import Callable
 from psycopg import Error, pq
 
 from lastgood.domain.outcome import ProbeReason
-from lastgood.probes.base import Failure, Phase, Progress, system_failure
+from lastgood.probes.base import Failure, NotPermitted, Phase, Progress, ServerFull, system_failure
 from lastgood.probes.dial import first
 from lastgood.probes.dsn import Dsn, Server
 from lastgood.probes.resolver import Resolver
@@ -42,13 +42,18 @@ _PHRASES = (
     ("FATAL:  database ", ProbeReason.QUERY_FAILED, "the database does not exist (SQLSTATE 3D000)"),
     ("the database system is", ProbeReason.NOT_SERVING, "the server is starting up, recovering or shutting down"),
     ("too many c", ProbeReason.NOT_SERVING, "the server has no connection left"),
-    ("remaining connection slots", ProbeReason.NOT_SERVING, "the server has no connection left"),
+    ("no more connections allowed", ProbeReason.NOT_SERVING, "pgbouncer lets no more clients in (max_client_conn)"),
+    ("no such database", ProbeReason.QUERY_FAILED, "pgbouncer knows no such database"),
+    ("FATAL:  not allowed", ProbeReason.AUTHENTICATION_FAILED, "the console lets in admin_users and stats_users only"),
     ("session is", ProbeReason.NOT_SERVING, "the server is not what target_session_attrs asks for"),
     ("hot standby", ProbeReason.NOT_SERVING, "the server is not what target_session_attrs asks for"),
     ("closed the connection unexpectedly", ProbeReason.CONNECTION_FAILED, "the connection was closed during the login"),
     ("received invalid response", ProbeReason.PROTOCOL_ERROR, "the server does not speak PostgreSQL's protocol"),
     ("expected authentication request", ProbeReason.PROTOCOL_ERROR, "the server does not speak PostgreSQL's protocol"),
 )
+
+_FULL = ("too many clients already", "remaining connection slots")
+"""What the server says when all its connections are taken, and not only those of a role or a database."""
 
 _ERRNOS = tuple(
     (os.strerror(number), number)
@@ -226,6 +231,8 @@ def _failed(state: bytes | None) -> Failure:
         return Failure(ProbeReason.NOT_SERVING, f"the server is going away (SQLSTATE {code})")
     if code == "25006":
         return Failure(ProbeReason.QUERY_FAILED, "the query writes, and probes are read-only (SQLSTATE 25006)")
+    if code == "42501":
+        return NotPermitted(ProbeReason.QUERY_FAILED, f"SQLSTATE {code}")
     return Failure(ProbeReason.QUERY_FAILED, f"SQLSTATE {code}" if code else "the query returns no rows")
 
 
@@ -238,6 +245,8 @@ def _refused(message: str) -> Failure:
     for text, number in _ERRNOS:
         if text in message:
             return system_failure(number)
+    if any(phrase in message for phrase in _FULL):
+        return ServerFull(ProbeReason.NOT_SERVING, "the server has no connection left")
     for phrase, reason, detail in _PHRASES:
         if phrase in message:
             return Failure(reason, detail)

@@ -13,7 +13,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 
 from lastgood.domain.outcome import ProbeReason
 from lastgood.domain.ports import BadProbe
-from lastgood.probes.base import Failure, Phase, Progress
+from lastgood.probes.base import Failure, HungUp, Phase, Progress, ServerFull
 from lastgood.probes.dial import dial, first
 from lastgood.probes.resolver import Resolver
 from lastgood.probes.tls import TlsContexts, TlsTarget
@@ -31,14 +31,23 @@ Command = tuple[str, ...]
 Reply = bytes | list[bytes]
 
 
-class ServerFull(Failure):
-    """The server answered that it has no room for another client."""
+class _Reader(asyncio.StreamReader):
+    """Gives what came before a reset, as the kernel does: a server that is full says so and hangs up at once."""
+
+    lost = False
+
+    def set_exception(self, exc: Exception) -> None:
+        if isinstance(exc, ConnectionError):
+            self.lost = True
+            self.feed_eof()
+        else:
+            super().set_exception(exc)
 
 
 class Talk:
     """One connection. The first commands carry the login before them, in one piece."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, login: list[Command]) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, login: list[Command]) -> None:
         self._reader, self._writer, self._login = reader, writer, login
 
     async def ask(self, *commands: Command) -> list[Reply]:
@@ -73,8 +82,10 @@ class Talk:
     async def _line(self) -> bytes:
         try:
             line = await self._reader.readuntil(b"\r\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
-            raise _broken(error) from None
+        except asyncio.IncompleteReadError:
+            raise self._cut() from None
+        except asyncio.LimitOverrunError:
+            raise _no_redis() from None
         return line[:-2]
 
     async def _bulk(self, length: bytes) -> bytes:
@@ -82,9 +93,14 @@ class Talk:
             return b""  # there is none, and nothing follows
         try:
             data = await self._reader.readexactly(_number(length, _REPLY_LIMIT) + 2)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise _broken(error) from None
+        except asyncio.IncompleteReadError:
+            raise self._cut() from None
         return data[:-2]
+
+    def _cut(self) -> Failure:
+        if self._reader.lost:
+            return Failure(ProbeReason.CONNECTION_FAILED, "the connection was reset before an answer came")
+        return HungUp(ProbeReason.PROTOCOL_ERROR, "the connection was closed without an answer")
 
 
 class RedisServer:
@@ -117,40 +133,31 @@ class RedisServer:
         """Connect; the login goes with the first commands. The caller closes the talk. Raises Failure."""
         addresses = await self._resolver.addresses(self.host.lower())
 
+        talks: list[Talk] = []
+
         def make() -> asyncio.StreamReaderProtocol:
-            return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=_REPLY_LIMIT), _started)
-
-        conversation: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-        def _started(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            conversation.append((reader, writer))
+            reader = _Reader(limit=_REPLY_LIMIT)
+            return asyncio.StreamReaderProtocol(
+                reader, lambda _, writer: talks.append(Talk(reader, writer, self._login))
+            )
 
         await first(addresses, lambda ip: dial(make, ip, self._port, progress, tls=self._tls), progress)
         progress.phase = Phase.ANSWER
-        return Talk(*conversation[-1], self._login)
+        return talks[-1]
 
 
 def _error(command: str, rest: bytes) -> Failure:
     code = rest.split(b" ", 1)[0].decode("latin-1")
+    if b"max number of clients" in rest:
+        # In place of the answer to the first command, which may be AUTH.
+        return ServerFull(ProbeReason.NOT_SERVING, "the server has no room for another client")
     if code in _REFUSED or (command == "AUTH" and code == "ERR"):
         # Servers before version 6 answer a wrong password with a plain ERR.
         return Failure(ProbeReason.AUTHENTICATION_FAILED, f"{command} was refused")
     if code in _NOT_NOW:
         return Failure(ProbeReason.NOT_SERVING, f"the server answers {code}")
-    if b"max number of clients" in rest:
-        return ServerFull(ProbeReason.NOT_SERVING, "the server has no room for another client")
     answer = code if _CODE.fullmatch(code) else "an error"
     return Failure(ProbeReason.QUERY_FAILED, f"{command} was answered by {answer}")
-
-
-def _broken(error: Exception) -> Failure:
-    match error:
-        case asyncio.IncompleteReadError():
-            return Failure(ProbeReason.PROTOCOL_ERROR, "the connection was closed without an answer")
-        case ConnectionError():
-            return Failure(ProbeReason.CONNECTION_FAILED, "the connection was reset before an answer came")
-        case _:
-            return _no_redis()
 
 
 def _no_redis() -> Failure:
