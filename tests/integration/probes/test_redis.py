@@ -98,6 +98,17 @@ async def test_replies_that_are_hard_to_provoke(reply: bytes, wanted: tuple[Prob
     assert (outcome.reason, outcome.detail) == wanted
 
 
+async def test_a_full_server_does_not_refuse_the_password() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        await peer.send(b"-ERR max number of clients reached\r\n")
+
+    async with serving(script) as server:
+        told = await by_url(f"redis://:{PASSWORD}@127.0.0.1:{server.port}")
+        await server.all_closed()
+    assert told == (ProbeReason.NOT_SERVING, "the server has no room for another client")
+
+
 async def test_time_out_and_cancellation() -> None:
     asked = asyncio.Event()
 
