@@ -1,10 +1,11 @@
 """The decision over one service: what to remember, what to say, what to do, when to look again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lastgood.domain import ledger
 from lastgood.domain.clock import at_clock
-from lastgood.domain.guards import Case, Objection, first_objection
+from lastgood.domain.guards import Case, Objection, breach_older_than_release, first_objection
 from lastgood.domain.health import State, failing_now
 from lastgood.domain.history import HistoryReason
 from lastgood.domain.model import Good, Mark, Memory, Plan, Surroundings, TargetSeen
@@ -135,7 +136,9 @@ def _judge_breaches(
     later = next_due(breaches, now)
     if plan.policy != "Disabled" and not due and later is not None:
         return Condition("RollingBack", "False", "BreachPending", _pending(breaches[0], later)), None, later
-    breach, objection = _unopposed(Case(plan, memory, seen, around, now, breaches[0]), due or list(breaches[:1]))
+    breach, objection = _unopposed(
+        Case(plan, memory, seen, around, now, breaches[0]), due or list(breaches[:1]), breaches
+    )
     if objection is not None:
         wishes = [at for at in (objection.recheck_at, later) if at is not None]
         condition = Condition("RollingBack", "False", objection.reason, objection.message)
@@ -159,24 +162,22 @@ def _judge_breaches(
     return Condition("RollingBack", "True", "Starting", message), action, now + 5
 
 
-def _unopposed(case: Case, due: list[Breach]) -> tuple[Breach, Objection | None]:
+def _unopposed(case: Case, due: list[Breach], breaches: Sequence[Breach]) -> tuple[Breach, Objection | None]:
     """The first breach that nothing speaks against; else the first of all, and what speaks against it.
 
     A service whose health was failing before the release is not rolled back for what it measures either: that has the
     same cause. A signal has not.
     """
+    health = next((b for b in breaches if b.trigger.kind is TriggerKind.HEALTH_FAILING), None)
+    older = None if health is None else breach_older_than_release(replace(case, breach=health))
     first: Objection | None = None
-    older = False
     for breach in due:
-        if older and breach.trigger.kind is not TriggerKind.SIGNAL:
-            continue
         objection = first_objection(replace(case, breach=breach))
+        if objection is None and older is not None and breach.trigger.kind is not TriggerKind.SIGNAL:
+            objection = older
         if objection is None:
             return breach, None
         first = first or objection
-        older = older or (
-            breach.trigger.kind is TriggerKind.HEALTH_FAILING and objection.reason == "BreachOlderThanRelease"
-        )
     return due[0], first
 
 

@@ -29,6 +29,18 @@ class Failure(Exception):
         self.detail = detail
 
 
+class ServerFull(Failure):
+    """The server answered that it has no room for another client."""
+
+
+class HungUp(Failure):
+    """The server ended the connection in place of an answer."""
+
+
+class NotPermitted(Failure):
+    """The server let us in, and may not do for us what was asked."""
+
+
 class Phase:
     """What a probe is busy with, as a time-out names it.
 
@@ -144,15 +156,3 @@ def system_failure(number: int) -> Failure:
 def shown(text: str) -> str:
     """Quote a text of the spec, cut where it is long."""
     return f'"{text}"' if len(text) <= _SHOWN else f'"{text[:_SHOWN]}…"'
-
-
-class ServerFull(Failure):
-    """The server answered that it has no room for another client."""
-
-
-class HungUp(Failure):
-    """The server ended the connection in place of an answer."""
-
-
-class NotPermitted(Failure):
-    """The server let us in, and may not do for us what was asked."""

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from ssl import SSLContext
 from weakref import WeakValueDictionary
 
-from cryptography.x509 import load_der_x509_certificate
-
 from lastgood.api.probes import Tls
 from lastgood.domain.outcome import ProbeReason
 from lastgood.domain.ports import BadProbe
@@ -135,6 +133,9 @@ class Expiry:
         if der is None:
             raise Failure(ProbeReason.TLS_FAILED, "the server sent no certificate")
         if der != self._der:
+            # Imported here: 8 MB for the few who ask how many days are left.
+            from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415
+
             try:
                 self._not_after = load_der_x509_certificate(der).not_valid_after_utc
             except ValueError:

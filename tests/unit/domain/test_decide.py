@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.domain.build import T0, around, breaching, failing, good, green, mark, passing, plan, seen
+from tests.unit.domain.test_decide_objectives import OBJECTIVES
 
 from lastgood.api.monitoredservice import RollbackLimit
 from lastgood.domain import decide as module
@@ -250,12 +251,15 @@ def test_condition(kind: str, decision: Decision, status: str, reason: str, mess
 def test_every_reason_in_the_source_is_asserted_on_above() -> None:
     source = inspect.getsource(module)
     reasons = set(re.findall(r'Condition\(\s*"\w+", "\w+", "(\w+)"', source)) | {"ProbesUnknown", "WaitingForProbes"}
-    asserted = {case.values[2] for case in [*READY, *HEALTHY, *STABLE, *ROLLING]}
+    asserted = {case.values[2] for case in [*READY, *HEALTHY, *STABLE, *ROLLING]} | {
+        "Suspended",
+        *(case.values[2] for case in OBJECTIVES),
+    }
     assert len(reasons) > 10
     assert reasons <= asserted
 
 
-def test_the_conditions_are_always_the_same_four_in_the_same_order() -> None:
+def test_without_objectives_the_conditions_are_always_the_same_four_in_the_same_order() -> None:
     for case in [*READY, *HEALTHY, *STABLE, *ROLLING]:
         decision = case.values[0]
         assert isinstance(decision, Decision)
