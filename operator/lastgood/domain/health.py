@@ -140,3 +140,8 @@ def green_since(probes: Mapping[str, ProbeState]) -> float | None:
 def fewest_passes(probes: Mapping[str, ProbeState]) -> int:
     """Length of the shortest run of passes over all probes, as seen by this process."""
     return min((p.run_length if p.run is Verdict.PASS else 0 for p in probes.values()), default=0)
+
+
+def earliest_pass(probes: Mapping[str, ProbeState]) -> float:
+    """When the probe whose latest pass is the oldest has passed, as seen by this process; 0 when one never has."""
+    return min((p.last_pass for p in probes.values()), default=0.0)

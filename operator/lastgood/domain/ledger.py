@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from lastgood.domain.arrival import Rollout, not_arrived
-from lastgood.domain.health import fewest_passes, green_since
+from lastgood.domain.health import earliest_pass, fewest_passes, green_since
 from lastgood.domain.model import Current, Good, Memory, Plan, TargetSeen
 from lastgood.domain.triggers import TriggerKind
 
@@ -84,6 +84,9 @@ def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout |
         return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
     if now < until:
         return Soak(done=False, until=until, waiting_for="the soak time to pass")
+    if earliest_pass(memory.probes) < max(memory.complete_since, memory.current.since):
+        # The passes before were another revision's: a soak may be shorter than an interval, and a probe may be late.
+        return Soak(done=False, until=now + 1, waiting_for="a pass of every probe since the rollout completed")
     if seen is None or not plan.restore_config_maps or not any(c.kind == "ConfigMap" for c in seen.configs):
         return Soak(done=True, until=until)
     if rollout is None:

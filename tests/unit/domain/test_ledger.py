@@ -122,6 +122,18 @@ def test_a_soak_of_no_length_still_wants_two_passes() -> None:
     assert soak(plan(soak=0), replace(memory, probes={"http": passing(T0, runs=2)}), seen("v1"), None, T0 + 1).done
 
 
+def test_passes_of_the_revision_before_do_not_count_for_this_one() -> None:
+    """A soak of a second is over before a probe that runs each second, or is late, has asked the new pods."""
+    memory = green(T0 - 600, current=Current("v3", T0 - 3, 3, "v3"), complete_since=T0 - 2)
+    before = replace(memory, probes={"http": passing(T0 - 600, last=T0 - 2.5)})
+    waiting = soak(plan(soak=1), before, seen("v3"), None, T0)
+    assert waiting == Soak(done=False, until=T0 + 1, waiting_for="a pass of every probe since the rollout completed")
+    slower = replace(before, probes={**before.probes, "web": passing(T0 - 600, last=T0 - 1)})
+    assert not soak(plan(soak=1), slower, seen("v3"), None, T0).done
+    after = replace(memory, probes={"http": passing(T0 - 600, last=T0 - 1.5)})
+    assert soak(plan(soak=1), after, seen("v3"), None, T0).done
+
+
 def test_good_then_two_bad_ones_leads_back_to_the_good_one() -> None:
     memory = Memory(ledger=(good("v1"),))
     memory = follow(memory, (T0, seen("v1")), (T0 + 10, seen("v2")), (T0 + 20, seen("v3")))
