@@ -74,6 +74,8 @@ def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout |
     missed = next((name for name in plan.objectives if name not in memory.fine), None)
     if missed is not None:
         return Soak(done=False, until=None, waiting_for=f"objective {missed} to be met, or at risk at worst")
+    if memory.runs:
+        return Soak(done=False, until=None, waiting_for=f"what {min(memory.runs)} looks at to be well again")
     wanted = {trigger.name for trigger in plan.triggers if trigger.kind is TriggerKind.SIGNAL}
     for signal in memory.signals:
         if signal.type in wanted and signal.stands(now):

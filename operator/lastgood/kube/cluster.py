@@ -26,6 +26,7 @@ _PREFIX = {
     "leases": "/apis/coordination.k8s.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "monitoredservices": f"/apis/{GROUP}/{VERSION}",
+    "servicelevelobjectives": f"/apis/{GROUP}/{VERSION}",
     "rollbacks": f"/apis/{GROUP}/{VERSION}",
 }
 _TIMEOUT = 10.0

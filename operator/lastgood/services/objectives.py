@@ -183,7 +183,8 @@ class Objectives:
     def _note_fine(service: Service, name: str, track: Track, state: ObjectiveState, now: float) -> bool:
         """Remember since when an objective is fine, and that it can be; whether that is new."""
         memory = service.memory
-        if state.state not in _FINE:
+        if state.state not in _FINE or state.failing:
+            # An alert that has not lasted yet is no breach, and no ground to call a revision good either.
             if name in memory.fine:
                 service.memory = replace(memory, fine={n: at for n, at in memory.fine.items() if n != name})
             return False

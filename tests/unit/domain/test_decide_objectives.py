@@ -204,6 +204,11 @@ def test_a_violation_of_integrity_is_a_signal() -> None:
             "SecurityIncident, raised by bob, to end",
             id="a signal stands",
         ),
+        pytest.param(
+            {"fine": {"latency": T0 - 900}, "runs": {"Degradation/latency/50%": Run(T0 - 9)}},
+            "what Degradation/latency/50% looks at to be well again",
+            id="a trigger is breached, not yet for long enough",
+        ),
         pytest.param({"fine": {"latency": T0 - 900}}, "", id="all is well"),
     ],
 )
