@@ -42,7 +42,7 @@ PLAN = plan(objectives=("latency",), triggers=(ON_OBJECTIVE,))
 def memory(**changes: object) -> Memory:
     """v1 was good; v2 runs since 1,000 s, and its probes pass."""
     base = Memory(
-        probes={"http": passing(T0 - 5000)},
+        probes={"http": passing(T0 - 5000, last=T0 - 5)},
         health=Health("True", T0 - 5000),
         current=Current("v2", T0 - 1000, 2, "v2"),
         complete_since=T0 - 900,
