@@ -69,12 +69,13 @@ def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout |
         return Soak(done=False, until=None, waiting_for="the rollout to complete")
     if memory.health.state != "True" or green_since(memory.probes) is None:
         return Soak(done=False, until=None, waiting_for="every probe to be green")
-    until = max(memory.complete_since, memory.health.since, memory.current.since) + plan.soak
+    began = max(memory.complete_since, memory.current.since)
+    until = max(began, memory.health.since) + plan.soak
     if fewest_passes(memory.probes) < MIN_PASSES:
         return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
     if now < until:
         return Soak(done=False, until=until, waiting_for="the soak time to pass")
-    if earliest_pass(memory.probes) < max(memory.complete_since, memory.current.since):
+    if earliest_pass(memory.probes) < began:
         # The passes before were another revision's: a soak may be shorter than an interval, and a probe may be late.
         return Soak(done=False, until=now + 1, waiting_for="a pass of every probe since the rollout completed")
     if seen is None or not plan.restore_config_maps or not any(c.kind == "ConfigMap" for c in seen.configs):

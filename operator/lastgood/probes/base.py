@@ -29,18 +29,6 @@ class Failure(Exception):
         self.detail = detail
 
 
-class ServerFull(Failure):
-    """The server answered that it has no room for another client."""
-
-
-class HungUp(Failure):
-    """The server ended the connection in place of an answer."""
-
-
-class NotPermitted(Failure):
-    """The server let us in, and may not do for us what was asked."""
-
-
 class Phase:
     """What a probe is busy with, as a time-out names it.
 
