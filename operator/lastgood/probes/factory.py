@@ -1,5 +1,7 @@
 """Makes probes, and owns what they share."""
 
+import os
+
 from lastgood.api.base import seconds
 from lastgood.api.probes import Probe as ProbeSpec
 from lastgood.domain.addresses import AddressPolicy
@@ -19,6 +21,8 @@ class Probes:
     """
 
     def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None) -> None:
+        # The one thing that libpq takes from the environment whatever a connection string says (see dsn.py).
+        os.environ.pop("PGSERVICE", None)
         self._resolver = resolver or Resolver(policy)
         self._contexts = TlsContexts()
 
