@@ -81,12 +81,13 @@ def soak(plan: Plan, memory: Memory, seen: TargetSeen | None, rollout: Rollout |
         if signal.type in wanted and signal.stands(now):
             return Soak(done=False, until=signal.until, waiting_for=f"{signal.type}, raised by {signal.by}, to end")
     fine = (memory.fine[name] for name in plan.objectives)
-    until = max(memory.complete_since, memory.health.since, memory.current.since, *fine) + plan.soak
+    began = max(memory.complete_since, memory.current.since)
+    until = max(began, memory.health.since, *fine) + plan.soak
     if fewest_passes(memory.probes) < MIN_PASSES:
         return Soak(done=False, until=until, waiting_for=f"{MIN_PASSES} passes in a row of every probe")
     if now < until:
         return Soak(done=False, until=until, waiting_for="the soak time to pass")
-    if earliest_pass(memory.probes) < max(memory.complete_since, memory.current.since):
+    if earliest_pass(memory.probes) < began:
         # The passes before were another revision's: a soak may be shorter than an interval, and a probe may be late.
         return Soak(done=False, until=now + 1, waiting_for="a pass of every probe since the rollout completed")
     if seen is None or not plan.restore_config_maps or not any(c.kind == "ConfigMap" for c in seen.configs):

@@ -1,8 +1,7 @@
 """A connection to Redis and PING."""
 
 from lastgood.api.probes import RedisProbe as RedisSpec
-from lastgood.domain.outcome import ProbeReason
-from lastgood.probes.base import Failure, Progress, TimedProbe
+from lastgood.probes.base import Progress, TimedProbe
 from lastgood.probes.rediswire import RedisServer
 from lastgood.probes.resolver import Resolver
 from lastgood.probes.tls import TlsContexts
@@ -24,7 +23,6 @@ class RedisProbe(TimedProbe):
         """Ask and want the one answer."""
         talk = await self._server.connect(progress)
         try:
-            if await talk.ask(("PING",)) != [b"PONG"]:
-                raise Failure(ProbeReason.PROTOCOL_ERROR, "the server does not speak Redis's protocol")
+            await talk.ping()
         finally:
             talk.close()

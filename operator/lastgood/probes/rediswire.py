@@ -52,16 +52,31 @@ class Talk:
 
     async def ask(self, *commands: Command) -> list[Reply]:
         """Send everything at once, and read the replies in turn. Raises Failure for an error among them."""
-        login, self._login = self._login, []
-        self._writer.write(b"".join(_encode(command) for command in (*login, *commands)))
-        for command in login:
-            if await self._reply(command[0]) != b"OK":
-                raise _no_redis()
+        await self._send(*commands)
         return [await self._reply(command[0]) for command in commands]
+
+    async def ping(self) -> None:
+        """One round trip. Raises Failure for anything but PONG."""
+        await self._send(("PING",))
+        await self._status("PING", b"PONG")
 
     def close(self) -> None:
         """Hang up."""
         self._writer.transport.abort()
+
+    async def _send(self, *commands: Command) -> None:
+        login, self._login = self._login, []
+        self._writer.write(b"".join(_encode(command) for command in (*login, *commands)))
+        for command in login:
+            await self._status(command[0], b"OK")
+
+    async def _status(self, command: str, wanted: bytes) -> None:
+        """Read the one line that a command has when all is well."""
+        line = await self._line()
+        if line.startswith(b"-"):
+            raise _error(command, line[1:])
+        if line != b"+" + wanted:
+            raise _no_redis()
 
     async def _reply(self, command: str) -> Reply:
         line = await self._line()

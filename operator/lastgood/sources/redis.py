@@ -6,9 +6,8 @@ from lastgood.api.base import seconds
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.answers import bounds, redis_share
 from lastgood.domain.measure import Gauge, Points, Sample
-from lastgood.domain.outcome import ProbeReason
 from lastgood.domain.ports import BadProbe
-from lastgood.probes.base import Failure, ServerFull
+from lastgood.probes.base import ServerFull
 from lastgood.probes.rediswire import RedisServer, Reply, Talk
 from lastgood.probes.resolver import Resolver
 from lastgood.probes.tls import TlsContexts
@@ -62,8 +61,7 @@ async def _clients(talk: Talk) -> Sample:
 async def _latency(talk: Talk, watch: Watch) -> Sample:
     """One round trip; a login goes in the same piece and costs the server microseconds."""
     watch.start()
-    if await talk.ask(("PING",)) != [b"PONG"]:
-        raise Failure(ProbeReason.PROTOCOL_ERROR, "the server does not speak Redis's protocol")
+    await talk.ping()
     return Points((watch.elapsed(),))
 
 

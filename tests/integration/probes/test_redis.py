@@ -83,6 +83,7 @@ async def test_over_tls(
         ),
         (b"-DENIED Redis is running in protected mode\r\n", (ProbeReason.AUTHENTICATION_FAILED, "PING was refused")),
         (b"-MISCONF Redis is unable to persist\r\n", (ProbeReason.QUERY_FAILED, "PING was answered by MISCONF")),
+        (b"$4\r\nPONG\r\n", (ProbeReason.PROTOCOL_ERROR, "the server does not speak Redis's protocol")),
         (b"HTTP/1.1 400 Bad Request\r\n", (ProbeReason.PROTOCOL_ERROR, "the server does not speak Redis's protocol")),
     ],
 )
