@@ -13,8 +13,10 @@ from lastgood.history.fallback import Fallback
 from lastgood.history.memory import Memory
 from lastgood.history.postgres import Postgres
 from lastgood.history.sqlite import Sqlite
-from lastgood.kube.cluster import KubeCluster, KubeLease
+from lastgood.kube.cluster import KubeCluster
 from lastgood.kube.config import Access, load
+from lastgood.kube.lease import KubeLease
+from lastgood.kube.signals import KubeSignals
 from lastgood.kube.stats import ClusterStats
 from lastgood.probes.factory import Probes
 from lastgood.services.controller import Controller
@@ -22,6 +24,7 @@ from lastgood.services.intake import Intake
 from lastgood.services.leadership import Leadership
 from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
+from lastgood.services.signals import Signals
 from lastgood.services.table import Table
 from lastgood.sources.factory import Sources
 
@@ -45,6 +48,10 @@ class Options:
     """Room that the file may take; 0 for any."""
     history_dsn: str = field(default="", repr=False)
     """Connection string of a PostgreSQL that keeps the history instead."""
+    signals_listen: str = ""
+    """Address of the signals endpoint; empty for none."""
+    signals_certificate: tuple[Path, Path] | None = None
+    """Its certificate chain and key; None serves plain HTTP."""
     kubeconfig: str | None = None
     context: str | None = None
 
@@ -63,6 +70,7 @@ class Context:
     intake: Intake
     leadership: Leadership
     metrics: Metrics
+    signals: Signals
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -105,7 +113,8 @@ async def make(options: Options) -> Context:
     leadership = Leadership(store, me, on_gain=controller.lead, on_loss=controller.follow, on_return=controller.resume)
     holder.append(leadership)
     intake = Intake(table, controller, metrics)
-    return Context(options, access, cluster, table, probes, stats, controller, intake, leadership, metrics)
+    signals = Signals(KubeSignals(cluster), table, metrics)
+    return Context(options, access, cluster, table, probes, stats, controller, intake, leadership, metrics, signals)
 
 
 def _minutes(options: Options, metrics: Metrics) -> Minutes:

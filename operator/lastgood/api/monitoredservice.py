@@ -9,6 +9,9 @@ from lastgood.api.base import Condition, Model, Name, Rule, duration_field, perc
 from lastgood.api.probes import Dependency, Probe
 
 _MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+SIGNALS = 16
+"""Signals that may stand of one service at a time."""
+
 _MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
@@ -294,9 +297,15 @@ class SignalStatus(Model):
     """A signal that was raised and stands."""
 
     type: Literal["SecurityIncident", "DataIntegrity"]
-    at: str = Field(json_schema_extra={"format": "date-time"})
+    id: str = Field(default="manual", description="Which one of its type: the fingerprint of an alert, or a name.")
+    at: str = Field(json_schema_extra={"format": "date-time"}, description="When what it tells of began.")
     by: str = Field(description="Who raised it: a user of the cluster, or an objective.")
     reason: str = ""
+    until: str | None = Field(
+        default=None,
+        json_schema_extra={"format": "date-time"},
+        description="When it ceases to stand by itself.",
+    )
 
 
 class RollbackMark(Model):
@@ -320,7 +329,10 @@ class MonitoredServiceStatus(Model):
     trigger_runs: list[str] = Field(
         default=[], description='"kind/objective/threshold=time" since when a trigger\'s condition holds.'
     )
-    signals: list[SignalStatus] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
+    signals: Annotated[list[SignalStatus], Field(max_length=SIGNALS)] = Field(
+        default=[],
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type", "id"]},
+    )
     current: CurrentRevision | None = None
     left_good_at: str | None = Field(
         default=None,

@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--history-dsn-file", default=None, type=Path, metavar="FILE", help="keep them in the PostgreSQL that it names"
     )
+    run.add_argument("--signals-listen", default="", metavar="ADDRESS", help="take signals here; default nowhere")
+    run.add_argument("--signals-certificate", default=None, type=Path, metavar="FILE", help="TLS chain; with a key")
+    run.add_argument("--signals-key", default=None, type=Path, metavar="FILE", help="its private key")
     run.add_argument("--kubeconfig", default=None)
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")

@@ -16,6 +16,7 @@ import uvloop
 from lastgood.context import Context, Options, make, namespaces
 from lastgood.handlers.watching import watch
 from lastgood.web.server import Heart, serve
+from lastgood.web.signals import Certificate, serve_signals
 
 _log = structlog.get_logger(__name__)
 PRUNE_SECONDS = 600.0
@@ -71,6 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as error:
             sys.stderr.write(f"--history-dsn-file cannot be read ({type(error).__name__}): write the file's name\n")
             return 2
+    tls = (arguments.signals_certificate, arguments.signals_key)
+    if (tls[0] is None) != (tls[1] is None):
+        sys.stderr.write("--signals-certificate and --signals-key go together: name both files, or neither\n")
+        return 2
     options = Options(
         namespaces=namespaces(arguments.namespaces),
         lease_namespace=arguments.lease_namespace,
@@ -82,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         history=arguments.history,
         history_bytes=arguments.history_bytes,
         history_dsn=dsn,
+        signals_listen=arguments.signals_listen,
+        signals_certificate=None if tls[0] is None else tls,
         kubeconfig=arguments.kubeconfig,
         context=arguments.context,
     )
@@ -124,7 +131,13 @@ async def _main(options: Options) -> int:
         loop.call_later(0.2, heed_signals)
 
     heed_signals()
-    web = await serve(context, heart)
+    served = [await serve(context, heart)]
+    background = []
+    if options.signals_listen:
+        certificate = Certificate(*options.signals_certificate) if options.signals_certificate else None
+        served.append(await serve_signals(context, options.signals_listen, certificate))
+        if certificate is not None:
+            background.append(asyncio.create_task(certificate.follow(), name="certificate"))
     watching = asyncio.create_task(watch(context, options.namespaces, stop, began), name="watch")
     tasks = [
         watching,
@@ -132,6 +145,7 @@ async def _main(options: Options) -> int:
         asyncio.create_task(_prune(context), name="prune"),
         asyncio.create_task(context.controller.run(), name="controller"),
         asyncio.create_task(context.leadership.run(), name="leadership"),
+        *background,
     ]
     stopped = asyncio.create_task(stop.wait(), name="stop")
     _log.info("started", namespaces=options.namespaces or "all", listen=options.listen)
@@ -149,6 +163,7 @@ async def _main(options: Options) -> int:
     with contextlib.suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(5):
             await asyncio.gather(watching, return_exceptions=True)
-    await web.cleanup()
+    for web in served:
+        await web.cleanup()
     await context.aclose()
     return 1 if failed else 0

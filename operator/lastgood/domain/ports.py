@@ -1,6 +1,7 @@
 """What the services need from outside, as protocols. Adapters implement them and decide nothing."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lastgood.api.probes import Probe as ProbeSpec
@@ -125,4 +126,38 @@ class LeaseStore(Protocol):
 
     async def write(self, lease: Object) -> Object:
         """Create or replace, by resourceVersion; ClusterError 409 when somebody was faster."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose token it is, as the API server says."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class SignalBook(Protocol):
+    """Where signals are asked about and written. All calls raise ClusterError; none needs the Lease."""
+
+    async def who(self, token: str) -> Caller | None:
+        """Whose token this is; None when the API server does not know it."""
+        ...
+
+    async def may(self, caller: Caller, namespace: str, service: str) -> bool:
+        """Whether the caller may create monitoredservices/signals there."""
+        ...
+
+    async def service(self, namespace: str, name: str) -> Object | None:
+        """The MonitoredService; None when it does not exist, or is not among those watched."""
+        ...
+
+    async def write(self, service: Object, signals: Sequence[Object]) -> Object:
+        """Put ``status.signals``; ClusterError with status 409 when the object has changed since it was read."""
+        ...
+
+    async def event(self, regarding: Object, kind: str, reason: str, message: str, at: float) -> None:
+        """Write an Event of kind "Normal" or "Warning"."""
         ...

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +11,9 @@ from urllib.request import getproxies
 import aiohttp
 from kubernetes.aio import client
 
-from lastgood.api import API_VERSION, GROUP, VERSION
-from lastgood.domain.clock import to_text
+from lastgood.api import GROUP, VERSION
 from lastgood.domain.ports import ClusterError, Object
+from lastgood.kube.events import event_object
 
 _PREFIX = {
     "deployments": "/apis/apps/v1",
@@ -63,7 +62,7 @@ class KubeCluster:
         """Close connections."""
         await self._client.close()
 
-    async def _request(
+    async def request(
         self,
         method: str,
         path: str,
@@ -74,6 +73,7 @@ class KubeCluster:
         query: Sequence[tuple[str, str]] = (),
         timeout: float = _TIMEOUT,
     ) -> Any:
+        """One request as it is: neither fenced nor counted. Raises ClusterError, and ValueError for no JSON."""
         _, url, headers, payload, post = await self._client.param_serialize(
             method,
             path,
@@ -97,8 +97,12 @@ class KubeCluster:
 
     async def _write(self, verb: str, method: str, kind: str, path: str, **more: Any) -> Any:
         self._fence()
+        return await self.past_fence(verb, method, kind, path, **more)
+
+    async def past_fence(self, verb: str, method: str, kind: str, path: str, **more: Any) -> Any:
+        """A counted write that any replica may make; who calls it says why. Raises ClusterError."""
         try:
-            answer = await self._request(method, path, **more)
+            answer = await self.request(method, path, **more)
         except ClusterError as error:
             self._count(verb, kind, error.status)
             raise
@@ -107,12 +111,12 @@ class KubeCluster:
 
     async def read(self, path: str) -> Any:
         """GET what is no object of a kind that is written here. Raises ClusterError, and ValueError for no JSON."""
-        return await self._request("GET", path)
+        return await self.request("GET", path)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """See the port."""
         try:
-            found: Object = await self._request("GET", _path(kind, namespace, name))
+            found: Object = await self.request("GET", path_of(kind, namespace, name))
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -122,7 +126,7 @@ class KubeCluster:
     async def list_objects(self, kind: str, namespace: str, selector: str = "") -> Sequence[Object]:
         """See the port."""
         query = [("labelSelector", selector)] if selector else []
-        answer = await self._request("GET", _path(kind, namespace), query=query)
+        answer = await self.request("GET", path_of(kind, namespace), query=query)
         return list(answer["items"])
 
     async def each(self, kind: str) -> AsyncIterator[Object]:
@@ -130,7 +134,7 @@ class KubeCluster:
         for namespace in self._namespaces or ("",):
             query = [("limit", str(_SMALL_PAGE))]
             while True:
-                page = await self._request("GET", _path(kind, namespace), query=query, timeout=60)
+                page = await self.request("GET", path_of(kind, namespace), query=query, timeout=60)
                 for item in page["items"]:
                     yield item
                 more = page["metadata"].get("continue")
@@ -144,7 +148,7 @@ class KubeCluster:
         for namespace in self._namespaces or ("",):
             query = [("limit", str(_PAGE))]
             while True:
-                page = await self._request("GET", _path(kind, namespace), accept=_PARTIAL, query=query, timeout=60)
+                page = await self.request("GET", path_of(kind, namespace), accept=_PARTIAL, query=query, timeout=60)
                 for item in page["items"]:
                     metadata = item["metadata"]
                     found.add((metadata["namespace"], metadata["name"], metadata["uid"]))
@@ -156,19 +160,19 @@ class KubeCluster:
 
     async def create(self, kind: str, namespace: str, body: Object) -> Object:
         """See the port."""
-        created: Object = await self._write("create", "POST", kind, _path(kind, namespace), body=body)
+        created: Object = await self._write("create", "POST", kind, path_of(kind, namespace), body=body)
         return created
 
     async def replace(self, kind: str, namespace: str, body: Object) -> Object:
         """See the port."""
-        path = _path(kind, namespace, body["metadata"]["name"])
+        path = path_of(kind, namespace, body["metadata"]["name"])
         replaced: Object = await self._write("update", "PUT", kind, path, body=body)
         return replaced
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """See the port."""
         try:
-            await self._write("delete", "DELETE", kind, _path(kind, namespace, name))
+            await self._write("delete", "DELETE", kind, path_of(kind, namespace, name))
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -182,7 +186,7 @@ class KubeCluster:
             "dry-run" if dry_run else "patch",
             "PATCH",
             kind,
-            _path(kind, namespace, name),
+            path_of(kind, namespace, name),
             body=list(patch),
             content="application/json-patch+json",
             query=query,
@@ -195,7 +199,7 @@ class KubeCluster:
             "patch-status",
             "PATCH",
             kind,
-            _path(kind, namespace, name) + "/status",
+            path_of(kind, namespace, name) + "/status",
             body={"status": dict(status)},
             content="application/merge-patch+json",
         )
@@ -217,71 +221,30 @@ class KubeCluster:
 
     async def event(self, regarding: Object, kind: str, reason: str, message: str, at: float) -> None:
         """See the port."""
-        metadata = regarding["metadata"]
-        body = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}",
-                "namespace": metadata["namespace"],
-            },
-            "eventTime": to_text(at),
-            "type": kind,
-            "reason": reason,
-            "action": reason,
-            "note": message[:1000],
-            "reportingController": "lastgood.dev/operator",
-            "reportingInstance": self._identity[:120],
-            "regarding": {
-                "apiVersion": regarding.get("apiVersion", API_VERSION),
-                "kind": regarding["kind"],
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-            },
-        }
-        await self._write("create", "POST", "events", _path("events", metadata["namespace"]), body=body)
+        self._fence()
+        await self.event_past_fence(regarding, kind, reason, message, at)
+
+    async def event_past_fence(self, regarding: Object, kind: str, reason: str, message: str, at: float) -> None:
+        """An Event that any replica may write: of what it was told, not of what it decided. Raises ClusterError."""
+        namespace = regarding["metadata"]["namespace"]
+        body = event_object(regarding, kind, reason, message, at=at, instance=self._identity)
+        await self.past_fence("create", "POST", "events", path_of("events", namespace), body=body)
 
     async def probe_kind(self, kind: str, namespace: str) -> None:
         """Raise ClusterError unless this kind is served to us."""
-        await self._request("GET", _path(kind, namespace), query=[("limit", "1")], timeout=5)
+        await self.request("GET", path_of(kind, namespace), query=[("limit", "1")], timeout=5)
 
     async def alive(self) -> str:
         """See the port."""
         try:
-            await self._request("GET", "/version", timeout=2)
+            await self.request("GET", "/version", timeout=2)
         except ClusterError as error:
             return f"the API server: {error}"
         return ""
 
 
-class KubeLease:
-    """The port `LeaseStore`: one Lease object."""
-
-    def __init__(self, cluster: KubeCluster, namespace: str, name: str) -> None:
-        self._cluster, self._namespace, self._name = cluster, namespace, name
-
-    async def read(self) -> Object | None:
-        """See the port."""
-        return await self._cluster.get("leases", self._namespace, self._name)
-
-    async def write(self, lease: Object) -> Object:
-        """See the port. Past the fence, since the Lease is what the fence asks for."""
-        lease = {
-            **lease,
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {**lease.get("metadata", {}), "name": self._name, "namespace": self._namespace},
-        }
-        known = "resourceVersion" in lease["metadata"]
-        path = _path("leases", self._namespace, self._name if known else "")
-        written: Object = await self._cluster._request(  # noqa: SLF001 - the same module's other half
-            "PUT" if known else "POST", path, body=lease, timeout=3
-        )
-        return written
-
-
-def _path(kind: str, namespace: str, name: str = "") -> str:
+def path_of(kind: str, namespace: str, name: str = "") -> str:
+    """Where the API server serves a kind, or one object of it."""
     where = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{_PREFIX[kind]}{where}/{kind}" + (f"/{quote(name)}" if name else "")
 

@@ -157,6 +157,9 @@ class Metrics:
         self.writes = Counter(
             "lastgood_api_writes", "Writes to the API server.", ["verb", "kind", "status"], registry=self.registry
         )
+        self.signals = Counter(
+            "lastgood_signals", "Signals sent to this process.", ["type", "result"], registry=self.registry
+        )
         self.services = Gauge("lastgood_services", "MonitoredServices known.", registry=self.registry)
         self.scheduled = Gauge("lastgood_probes_scheduled", "Probes on the schedule.", registry=self.registry)
         self.history_kept = Gauge(
