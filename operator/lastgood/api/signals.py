@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Model, duration_field
+from lastgood.api.base import Model
 
 SignalType = Literal["SecurityIncident", "DataIntegrity"]
 ALERTS = 100
@@ -18,7 +18,7 @@ class PlainSignal(Model):
     status: Literal["firing", "resolved"] = "firing"
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")] = "manual"
     reason: Annotated[str, Field(max_length=1024)] = ""
-    for_: Annotated[str, duration_field("1m", "168h")] = Field(default="24h", alias="for")
+    for_: str = Field(default="24h", alias="for", description="A duration from 1m to 168h, in which it stands.")
 
 
 class Alert(Model):

@@ -18,6 +18,7 @@ from lastgood.domain.model import Key
 STANDS = 86400.0
 """Seconds that an alert stands unless it is told again: its sender may be gone for good."""
 
+_SHORTEST, _LONGEST = 60.0, 7 * 86400.0
 _REASON = 256
 _WORTH = 0.95
 """A repeated signal is written again when less than this of its time is left."""
@@ -89,10 +90,15 @@ def understood(raw: bytes, path: Key | None, type_: str, now: float) -> Sequence
 
 
 def of_plain(body: PlainSignal, now: float) -> Claim:
-    """What a plain message says."""
-    return Claim(
-        body.type, body.id, now, now + seconds(body.for_), body.status == "resolved", reason=one_line(body.reason)
-    )
+    """What a plain message says. Raises Unclear when it stands for no time that makes sense."""
+    try:
+        stands = seconds(body.for_)
+    except ValueError:
+        stands = 0.0
+    if not _SHORTEST <= stands <= _LONGEST:
+        msg = 'for: write how long it stands at most, from "1m" to "168h"'
+        raise Unclear(msg)
+    return Claim(body.type, body.id, now, now + stands, body.status == "resolved", reason=one_line(body.reason))
 
 
 def of_alert(alert: Alert, *, default_type: str, now: float) -> Claim:
