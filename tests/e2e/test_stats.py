@@ -1,6 +1,7 @@
 """What a real kubelet tells of pods that burn, fill and hold."""
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -30,6 +31,14 @@ held = bytearray(80 << 20)
 open('/data/half', 'wb').write(bytes(48 << 20))
 while True: pass
 """
+
+
+@pytest.fixture
+def lab(kube: Kube) -> Lab:
+    """The lab that is up: these tests go into its kubelet."""
+    if os.environ.get("CLUSTER") == "kind":
+        pytest.skip("takes a kubelet that is a process of this machine, which kind's is not")
+    return Lab(name=os.environ.get("LASTGOOD_LAB", "lab"))
 
 
 @pytest.fixture
