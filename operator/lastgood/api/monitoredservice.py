@@ -297,7 +297,7 @@ class SignalStatus(Model):
     """A signal that was raised and stands."""
 
     type: Literal["SecurityIncident", "DataIntegrity"]
-    id: str = Field(default="manual", description="Which one of its type: the fingerprint of an alert, or a name.")
+    id: str = Field(description="Which one of its type: the fingerprint of an alert, or a name.")
     at: str = Field(json_schema_extra={"format": "date-time"}, description="When what it tells of began.")
     by: str = Field(description="Who raised it: a user of the cluster, or an objective.")
     reason: str = ""
