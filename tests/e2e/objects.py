@@ -4,11 +4,12 @@ from typing import Any
 
 IMAGE = "docker.io/local/lastgood-e2e:1"
 
-# Answers /health with the status in $STATUS, or in the mounted file when there is one.
+# Answers /health with the status in $STATUS, or in the mounted file when there is one, after $DELAY seconds.
 APP = """
-import http.server, json, os, pathlib
+import http.server, json, os, pathlib, time
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        time.sleep(float(os.environ.get('DELAY', '0')))
         file = pathlib.Path('/config/status')
         status = int(file.read_text()) if file.exists() else int(os.environ.get('STATUS', '200'))
         told = "ok" if status == 200 else "broken"

@@ -1,18 +1,15 @@
 """What a real kubelet tells of pods that burn, fill and hold."""
 
 import asyncio
-import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.kube import Kube
 from tests.e2e.objects import IMAGE
 from tests.lab import Lab
-from tests.lab.instance import Instance
 from tests.unit.sources.build import spec
 
 from lastgood.domain.measure import Gauge, Nothing, Sample, Silence
@@ -31,52 +28,6 @@ held = bytearray(80 << 20)
 open('/data/half', 'wb').write(bytes(48 << 20))
 while True: pass
 """
-
-
-@pytest.fixture
-def lab(kube: Kube) -> Lab:
-    """The lab that is up: these tests go into its kubelet."""
-    if os.environ.get("CLUSTER") == "kind":
-        pytest.skip("takes a kubelet that is a process of this machine, which kind's is not")
-    return Lab(name=os.environ.get("LASTGOOD_LAB", "lab"))
-
-
-@pytest.fixture
-def small(lab: Lab, kube: Kube, tmp_path: Path) -> Iterator[str]:
-    """A claim of a real file system of 64 MiB: the lab's own volumes are folders of one large disk."""
-    kubelet = Instance(lab.name).state
-    assert kubelet is not None
-    inside = ["nsenter", "--mount", f"--target={kubelet.components['kubelet'].process.pid}"]
-    tmp_path.chmod(0o755)
-    subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", "size=64m,mode=0777", "tmpfs", str(tmp_path)], check=True)
-    node = kube.all("nodes")[0]["metadata"]["name"]
-    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    shared = {"accessModes": ["ReadWriteOnce"], "storageClassName": kube.namespace}
-    volume: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": kube.namespace},
-        "spec": {
-            **shared,
-            "capacity": {"storage": "64Mi"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "local": {"path": str(tmp_path)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [here]}},
-        },
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "small"},
-        "spec": {**shared, "resources": {"requests": {"storage": "64Mi"}}},
-    }
-    kube.apply(volume, claim)
-    yield "small"
-    kube.run("delete", "deployment", "--all", "--wait=true")
-    kube.run("delete", "pod", "--all", "--now", "--wait=true")
-    kube.run("delete", "pvc", "small", "--wait=true")
-    kube.run("delete", "pv", kube.namespace, "--wait=true")
-    subprocess.run([*inside, "umount", str(tmp_path)], check=True)
 
 
 def worker(claim: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import base64
 import http.client
 import json
+import os
+import signal
 import ssl
 import tempfile
 import urllib.request
@@ -36,6 +38,11 @@ class Prometheus:
 
     port: int
     authority: Authority
+    pid: int
+
+    def stand_still(self, still: bool) -> None:
+        """Answer nobody, or go on."""
+        os.kill(self.pid, signal.SIGSTOP if still else signal.SIGCONT)
 
     def query(self, query: str) -> list[object]:
         url = f"http://127.0.0.1:{self.port}/api/v1/query?query={quote(query)}"
@@ -107,5 +114,5 @@ def _prometheus(web: str, application: Application) -> Iterator[Prometheus]:
             f"--storage.tsdb.path={directory}/data",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        with running(command, port, directory, lambda: _ready(port, tls=bool(web))):
-            yield Prometheus(port, authority)
+        with running(command, port, directory, lambda: _ready(port, tls=bool(web))) as server:
+            yield Prometheus(port, authority, server.process.pid)
