@@ -85,11 +85,14 @@ def test_a_release_that_takes_five_seconds_is_rolled_back(kube: Kube, operator: 
 
 
 def worker(name: str, program: str, volume: str = "") -> Object:
-    """A pod that runs a program at a fifth of a core, with a volume at /data where one is named."""
+    """A pod that runs a program at a fifth of a core, with a volume at /data where one is named.
+
+    What it writes to a volume in memory counts as its own.
+    """
     body = app(name)
     container = body["spec"]["template"]["spec"]["containers"][0]
     container |= {"image": IMAGE, "command": ["python3", "-c", program]}
-    container["resources"] = {"limits": {"cpu": "200m", "memory": "64Mi"}}
+    container["resources"] = {"limits": {"cpu": "200m", "memory": "256Mi"}}
     del container["readinessProbe"]
     if volume:
         container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
