@@ -8,28 +8,23 @@ from typing import Any, cast
 
 import structlog
 
-from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.domain.decide import (
     Decision,
     RecordGood,
     StartRollback,
     decide,
     evidence,
-    mark_ended,
-    mark_started,
-    with_mark,
 )
-from lastgood.domain.health import ProbeState, Thresholds, combine, defined, observe, silenced
+from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
-from lastgood.domain.model import Key, Mark, Memory, Surroundings, TargetSeen
+from lastgood.domain.model import Key, Memory, Surroundings, TargetSeen
 from lastgood.domain.objective import ObjectiveState
 from lastgood.domain.objective import event as objective_event
 from lastgood.domain.outcome import Outcome
-from lastgood.domain.ports import Cluster, ClusterError, ProbeFactory
+from lastgood.domain.ports import Cluster, ProbeFactory
 from lastgood.domain.sources import SourceFactory
-from lastgood.domain.status import from_status, set_aside, signals_from_status, unseen
+from lastgood.domain.status import from_status, signals_from_status, unseen
 from lastgood.domain.triggers import evaluate, first_due
-from lastgood.services import preparation
 from lastgood.services.accepting import Accepting
 from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
@@ -37,23 +32,18 @@ from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
-from lastgood.services.objects import rollback_object
+from lastgood.services.probing import REFRESH_SECONDS, Probing
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import AWAITING_APPROVAL, Rollbacks, ended_as, is_final, phase_of
+from lastgood.services.rollbacks import Rollbacks, is_final
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
+from lastgood.services.underway import UnderWay
 from lastgood.services.workqueue import WorkQueue
 
 _log = structlog.get_logger(__name__)
 HEAL_SECONDS = 10.0
 """How often a service with a problem (a missing Secret, a missing target) is looked at again."""
-
-REFRESH_SECONDS = 300.0
-"""How often Secrets and CAs that probes use are read again."""
-
-SUSPECT_SECONDS = 30.0
-"""The same while health is not True: a password may have been changed on both sides."""
 
 BASELINE_SECONDS = 600.0
 """How often it is looked whether much has come to the baselines of good revisions."""
@@ -83,7 +73,7 @@ class Controller:
         minutes: Minutes,
         storm_limit: int = 5,
     ) -> None:
-        self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
+        self._table, self._metrics = table, metrics
         self._revisions = Revisions(cluster, table)
         events = Events(cluster)
         self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics, events)
@@ -93,6 +83,15 @@ class Controller:
         self._accepting = Accepting(cluster, table)
         self.objective_queue = WorkQueue(self._accept)
         self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
+        self._probing = Probing(cluster, factory, self.fleet, on_health=self._note_health)
+        self._under_way = UnderWay(
+            cluster=cluster,
+            table=table,
+            rollbacks=self._rollbacks,
+            teller=self._teller,
+            fleet=self.fleet,
+            queue=self.queue,
+        )
         metrics.scheduled.set_function(lambda: len(self.fleet))
         self.objectives = Objectives(
             cluster=cluster,
@@ -226,11 +225,11 @@ class Controller:
             return
         service = self._table.services.get(key)
         if service is None:
-            await self._orphans(key)
+            await self._under_way.orphans(key)
             return
         if not service.loaded:
             self._load(service)
-        await self._prepare(service)
+        await self._probing.prepare(service)
         await self.objectives.prepare(service)
         seen = await self._revisions.see(service)
         # One time for both: a breach that came due between them would be judged without what speaks against it.
@@ -243,7 +242,7 @@ class Controller:
                 case RecordGood():
                     await self._record(service, action)
                 case StartRollback():
-                    await self._start(service, action)
+                    await self._under_way.start(service, action)
         if decision.actions:
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
@@ -254,7 +253,7 @@ class Controller:
         if service.blocked or not decision.breaches:
             service.breach_outcome_at = 0.0
         await self._teller.write(service, decision)
-        again = await self._carry_on(service)
+        again = await self._under_way.carry_on(service)
         if service.litter:
             # Once status no longer names them; a process that dies before this leaves it to the next one's sweep.
             await self._revisions.sweep(service)
@@ -336,42 +335,6 @@ class Controller:
         service.loaded = True
         self._note_health(service)
 
-    async def _prepare(self, service: Service) -> None:
-        if service.plan.suspend:
-            self.fleet.remove(service.key)
-            service.prepared_for = (-1, 0)
-            service.problems = ()
-            service.memory = set_aside(service.memory, time.time())
-            self._note_health(service)
-            return
-        settled = service.prepared_for[0] == service.generation and not service.problems
-        patience = REFRESH_SECONDS if service.memory.health.state == "True" else SUSPECT_SECONDS
-        if settled and (not service.refers or time.monotonic() - service.read_at < patience):
-            return
-        service.read_at = time.monotonic()
-        spec = MonitoredServiceSpec.model_validate_json(service.spec)
-        values, problems = await preparation.gather(self._cluster, service.key, spec)
-        service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
-        wanted = (service.generation, preparation.fingerprint(values))
-        if service.prepared_for == wanted:
-            return
-        slots, bad = preparation.prepare(self._factory, service.key, spec, values)
-        service.problems = tuple(problems + bad)
-        service.thresholds = {p.name: Thresholds(p.failure_threshold, p.success_threshold) for p in spec.probes}
-        written = {p.name: preparation.definition(p) for p in spec.probes}
-        able = {slot.name for slot in slots}
-        now = time.time()
-        probes = {}
-        for name in sorted(written):
-            state = service.memory.probes.get(name) or ProbeState(definition=written[name])
-            state = defined(state, written[name], now)
-            # A probe that cannot run has seen nothing: what it said before no longer holds.
-            probes[name] = state if name in able else silenced(state, now)
-        service.memory = replace(service.memory, probes=probes, health=combine(service.memory.health, probes, now))
-        self._note_health(service)
-        self.fleet.put(service.key, slots)
-        service.prepared_for = wanted
-
     async def _record(self, service: Service, action: RecordGood) -> None:
         good = await self._revisions.keep(service, action.key, time.time())
         if good is None:
@@ -390,68 +353,3 @@ class Controller:
                 self._teller.event(
                     service, "Warning", "SecretsNotCopied", f"Secrets of {good.label} are not copied: {problem}"
                 )
-
-    async def _start(self, service: Service, action: StartRollback) -> None:
-        namespace = service.key[0]
-        try:
-            created = await self._cluster.create("rollbacks", namespace, rollback_object(service, action))
-            self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
-        except ClusterError as error:
-            if error.status != 409:
-                raise
-            found = await self._cluster.get("rollbacks", namespace, action.name)
-            if found is None:
-                raise
-            created = found
-        self._table.put_rollback(created)
-        service.memory = mark_started(service.memory, action, time.time())
-        _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
-
-    async def _carry_on(self, service: Service) -> float | None:
-        again: list[float] = []
-        await self._miss_deleted(service)
-        for body in self._table.rollbacks_of(service.key):
-            name = body["metadata"]["name"]
-            known = any(m.name == name for m in service.memory.marks)
-            if is_final(body):
-                if any(m.name == name and not m.outcome for m in service.memory.marks):
-                    service.memory = mark_ended(service.memory, name, ended_as(body), time.time())
-                    service.litter = True
-                    self.queue.add(service.key)
-                continue
-            if not known:
-                bad_key = (body["spec"].get("trigger") or {}).get("badKey") or (
-                    service.memory.current.key if service.memory.current else ""
-                )
-                mark = Mark(name, bad_key, time.time())
-                service.memory = with_mark(service.memory, mark)
-            after, at = await self._rollbacks.carry_on(body, service)
-            if at is not None:
-                again.append(at)
-            if after is not body:
-                # The poke makes validation as quick as the target answers.
-                self.fleet.poke(service.key)
-                self.queue.add(service.key)
-            if not is_final(after) and phase_of(after) != AWAITING_APPROVAL:
-                # One at a time: the next begins when this one has ended. One that waits for a person stops nobody.
-                break
-        return min(again) if again else None
-
-    async def _miss_deleted(self, service: Service) -> None:
-        """A Rollback that a person deleted has ended; without this the service would wait for it for ever."""
-        namespace = service.key[0]
-        for mark in service.memory.marks:
-            if mark.outcome or (namespace, mark.name) in self._table.rollbacks:
-                continue
-            found = await self._cluster.get("rollbacks", namespace, mark.name)
-            if found is None:
-                service.memory = mark_ended(service.memory, mark.name, "Deleted", time.time())
-                self.queue.add(service.key)
-            else:
-                self._table.put_rollback(found)
-
-    async def _orphans(self, key: Key) -> None:
-        """Rollbacks that name a service which is not in the table."""
-        for body in self._table.rollbacks_of(key):
-            if not is_final(body) and await self._cluster.get("monitoredservices", *key) is None:
-                await self._rollbacks.carry_on(body, None)
