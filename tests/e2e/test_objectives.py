@@ -16,7 +16,7 @@ from tests.e2e.test_rollback import become_good, rollbacks, running_version
 
 pytestmark = pytest.mark.e2e
 Object = dict[str, Any]
-BURN_SECONDS = 60
+BURN_SECONDS = 30
 BURNER = "while True: pass"
 FILLER = """
 import time, pathlib

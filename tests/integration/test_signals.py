@@ -104,8 +104,8 @@ def test_a_signal_with_a_good_token_rolls_back(stage: Stage, endpoint: Endpoint,
         "message": "",
     }
     user = f"system:serviceaccount:{stage.cluster.namespace}:falco"
-    (signal,) = standing(stage)
-    assert (signal["by"], signal["reason"], signal["id"]) == (user, "a shell in a container", "manual")
+    (stood,) = standing(stage)
+    assert (stood["by"], stood["reason"], stood["id"]) == (user, "a shell in a container", "manual")
     said = [e["note"] for e in stage.cluster.all("Event") if e["reason"] == "SignalRaised"]
     assert said == [f"SecurityIncident (manual) was raised by {user}: a shell in a container"]
     assert token not in str(stage.cluster.all("Event")) + str(stage.status("app"))
@@ -143,9 +143,9 @@ def test_an_alertmanager_names_its_service_by_labels(stage: Stage, endpoint: End
         answer = endpoint.post(alert(labels=labels), token, "?type=SecurityIncident")
         assert answer.status_code == 200, answer.text
         assert "does not name it" in answer.json()["results"][0]["message"]
-        (signal,) = standing(stage)
-        assert (signal["type"], signal["id"]) == (kind, "79f1a2c3d4e5f607")
-        assert signal["reason"] == "ShellInContainer: a shell was run in a container"
+        (stood,) = standing(stage)
+        assert (stood["type"], stood["id"]) == (kind, "79f1a2c3d4e5f607")
+        assert stood["reason"] == "ShellInContainer: a shell was run in a container"
         again = endpoint.post(alert("resolved", labels=labels), token, "?type=SecurityIncident")
         assert again.json()["results"][0]["result"] == "Resolved"
         assert standing(stage) == []

@@ -135,6 +135,8 @@ def kubelet(files: Files, *, pki: Path, resolv: Path) -> str:
                 "imagefs.inodesFree": "1000",
             },
             "podLogsDir": str(files.folder / "pod-logs"),
+            # A minute by default: as long as the tests of volumes would wait for one figure.
+            "volumeStatsAggPeriod": "10s",
             "volumePluginDir": str(files.folder / "volume-plugins"),
         },
     )

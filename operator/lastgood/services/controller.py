@@ -319,6 +319,8 @@ class Controller:
         except (KeyError, ValueError, TypeError) as error:
             _log.warning("signals not readable", service=service.key, error=type(error).__name__)
             return
+        # Kept for a process that loses the Lease and has it again, and begins from status.
+        service.status = {**service.status, "signals": status.get("signals") or []}
         if raised != service.memory.signals:
             service.memory = replace(service.memory, signals=raised)
             self.queue.add(service.key)

@@ -62,6 +62,9 @@ class Intake:
             if not known.loaded:
                 known.status = status
             self._table.put_service(known)
+            if known.loaded and self._controller.leading:
+                # One event may tell of an edit and of a signal: of several changes only the last is seen.
+                self._controller.signals(known, status)
         else:
             fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=spec, status=status)
             self._table.put_service(fresh)

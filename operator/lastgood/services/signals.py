@@ -86,22 +86,23 @@ class Signals:
     async def take(self, caller: Caller, told: Sequence[tuple[Place, Claim] | Unclear]) -> list[Taken]:
         """Take what was told, one after the other; one that cannot be taken does not stop the others."""
         taken: list[Taken] = []
+        allowed: dict[Key, bool] = {}
         for what in told:
             if isinstance(what, Unclear):
                 taken.append(Taken(Took.UNCLEAR, str(what)))
                 self._metrics.signals.labels("", Took.UNCLEAR.value).inc()
                 continue
             place, claim = what
-            for one in await self._take(caller, place, claim):
+            for one in await self._take(caller, place, claim, allowed):
                 taken.append(one)
                 self._metrics.signals.labels(claim.type, one.took.value).inc()
         return taken
 
-    async def _take(self, caller: Caller, place: Place, claim: Claim) -> list[Taken]:
+    async def _take(self, caller: Caller, place: Place, claim: Claim, allowed: dict[Key, bool]) -> list[Taken]:
         if place.service:
-            return [await self._one(caller, (place.namespace, place.service), claim)]
+            return [await self._one(caller, (place.namespace, place.service), claim, allowed)]
         keys = sorted(self._table.by_target.get((place.namespace, place.deployment), ()))
-        taken = [await self._one(caller, key, claim) for key in keys]
+        taken = [await self._one(caller, key, claim, allowed) for key in keys]
         if not taken or all(one.took is Took.FORBIDDEN for one in taken):
             # The same words for both: who may not signal there is not told what there is.
             sentence = (
@@ -111,9 +112,12 @@ class Signals:
             return [Taken(Took.FORBIDDEN if taken else Took.NOT_FOUND, sentence)]
         return taken
 
-    async def _one(self, caller: Caller, key: Key, claim: Claim) -> Taken:
+    async def _one(self, caller: Caller, key: Key, claim: Claim, allowed: dict[Key, bool]) -> Taken:
         try:
-            if not await self._book.may(caller, *key):
+            if key not in allowed:
+                # Asked once a message: a hundred alerts of one service are one question.
+                allowed[key] = await self._book.may(caller, *key)
+            if not allowed[key]:
                 sentence = (
                     f"{caller.name} may not create monitoredservices/signals of lastgood.dev in {key[0]}: bind the "
                     "signaller role there"
