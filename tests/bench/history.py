@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.bench.driver import Row
+
 from lastgood.domain.history import Minute, Series
 from lastgood.history.sqlite import Sqlite
 
@@ -112,10 +114,11 @@ def _has_dbstat(db: object) -> bool:
     return any("DBSTAT" in row[0] for row in db.execute("PRAGMA compile_options"))  # type: ignore[attr-defined]
 
 
-def run(count: int = 3000, hours: int = 6) -> Iterator[tuple[str, str]]:
+def run(count: int = 3000, hours: int = 6) -> Iterator[Row]:
     """What was measured, and what follows from it."""
     with tempfile.TemporaryDirectory(prefix="lastgood-history-") as folder:
-        yield from asyncio.run(_measure(count, hours, Path(folder) / "h.db"))
+        for what, figure in asyncio.run(_measure(count, hours, Path(folder) / "h.db")):
+            yield Row(what, figure)
 
 
 if __name__ == "__main__":
@@ -123,5 +126,5 @@ if __name__ == "__main__":
     parser.add_argument("--series", type=int, default=3000)
     parser.add_argument("--hours", type=int, default=6)
     options = parser.parse_args()
-    for what, figure in run(options.series, options.hours):
+    for what, figure, *_ in run(options.series, options.hours):
         print(f"{what}: {figure}", flush=True)
