@@ -98,6 +98,12 @@ def no_good_revision(case: Case) -> Objection | None:
 def already_good(case: Case) -> Objection | None:
     """Never further back unasked: a good revision that breaks was broken by something else."""
     if case.seen is not None and any(good.key == case.seen.key for good in case.memory.ledger):
+        if case.breach.trigger.kind is TriggerKind.SIGNAL:
+            return Objection(
+                "AlreadyOnLastGood",
+                f"the running revision was seen to be good, and {case.breach.trigger.name} still stands: resolve it "
+                "once it is dealt with; to go back further, create a Rollback with to.revision or to.version",
+            )
         return Objection(
             "AlreadyOnLastGood",
             "the running revision was seen to be good, so the cause is not the release: look at dependencies, data "

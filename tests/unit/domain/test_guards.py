@@ -92,6 +92,20 @@ OBJECTS: list[tuple[str, Guard, Case, str, str, float | None]] = [
         None,
     ),
     (
+        "a signal that stands after the way back",
+        guards.already_good,
+        replace(
+            with_breach(TriggerKind.SIGNAL, trigger=Trigger(TriggerKind.SIGNAL, "SecurityIncident")),
+            memory=breaching(ledger=(good("v2"), good("v1"))),
+        ),
+        "AlreadyOnLastGood",
+        (
+            "the running revision was seen to be good, and SecurityIncident still stands: resolve it once it is dealt "
+            "with; to go back further, create a Rollback with to.revision or to.version"
+        ),
+        None,
+    ),
+    (
         "on the newest good one",
         guards.already_good,
         with_memory(ledger=(good("v2"), good("v1"))),
