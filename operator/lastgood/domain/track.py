@@ -172,6 +172,11 @@ class Track:
             self.rings.load(minutes, now)
             self._burned_at = 0.0
 
+    def empty(self) -> None:
+        """Forget the budget's period, to be loaded once more with what this process has handed to the history since."""
+        if self.plan.budget is not None:
+            self.rings, self.began = BudgetRings(self.plan.budget.period), 0
+
     def _count(self, sample: Sample, seen: Aggregate | Nothing, now: float) -> Minute | None:
         value = seen.value if isinstance(seen, Aggregate) else None
         if isinstance(sample, Counts):

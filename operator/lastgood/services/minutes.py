@@ -88,18 +88,31 @@ class Minutes:
         await self.flush()
         await self._history.aclose()
 
+    @property
+    def _away(self) -> bool:
+        """Whether what was read last may be no more than what memory holds."""
+        return self.state.reason is HistoryReason.UNREACHABLE
+
     async def _fill(self) -> None:
-        wanted, self._unfilled = self._unfilled, []
-        if not wanted:
+        """Fill what is wanted; while the store does not answer it goes on being wanted."""
+        if not self._unfilled or self._away:
             return
         now = time.time()
-        if len(wanted) <= FEW:
-            for one in wanted:
-                period = one.track.plan.budget.period if one.track.plan.budget is not None else 0.0
-                since = math.floor((now - period) / 60)
-                rows = await self._history.read(one.series, since, _until(one.track, now))
-                one.track.load([], [(r.minute, r.bad, r.total) for r in rows], now)
+        if len(self._unfilled) > FEW:
+            await self._fill_many(now)
             return
+        while self._unfilled:
+            one = self._unfilled[0]
+            period = one.track.plan.budget.period if one.track.plan.budget is not None else 0.0
+            since = math.floor((now - period) / 60)
+            rows = await self._history.read(one.series, since, _until(one.track, now))
+            if self._away:
+                return
+            self._unfilled.remove(one)
+            one.track.load([], [(r.minute, r.bad, r.total) for r in rows], now)
+
+    async def _fill_many(self, now: float) -> None:
+        wanted, self._unfilled = self._unfilled, []
         by_series = {one.series: one.track for one in wanted}
         hour = math.floor(now / 3600)
         first = math.floor((now - KEPT_SECONDS) / 3600)
@@ -115,6 +128,11 @@ class Minutes:
                 if (track := by_series.get(series)) is not None:
                     until = _until(track, now)
                     track.load([], [m for m in found if m[0] < until], now)
+        if self._away:
+            # It went away half-way: what was loaded would be counted twice the next time.
+            for one in wanted:
+                one.track.empty()
+            self._unfilled += wanted
 
 
 def _until(track: Track, now: float) -> int:
