@@ -1,7 +1,9 @@
 """The chart: linted, installed, tested, upgraded and uninstalled; what users declared stays."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.demo.cluster import OPERATOR_IMAGE, PYTHON_BASE, operator_context
@@ -9,6 +11,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, monitored, service
 from tests.e2e.test_rollback import rollbacks, running_version, wait_good
+from tests.unit.probes.certs import Authority
 
 pytestmark = pytest.mark.e2e
 CHART = "charts/lastgood"
@@ -34,7 +37,40 @@ def helm(cluster: Cluster, kube: Kube) -> Iterator[Helm]:
     helm.run("uninstall", "lastgood", "--ignore-not-found", "--wait")
 
 
-def test_install_act_upgrade_uninstall(kube: Kube, helm: Helm) -> None:
+# Reads one line with a token; prints status and text.
+SEND = """
+import ssl, sys, httpx
+context = ssl.create_default_context(cafile=sys.argv[2])
+headers = {"Authorization": "Bearer " + sys.stdin.readline().strip()}
+answer = httpx.post(sys.argv[1], headers=headers, json={"type": "DataIntegrity"}, verify=context, trust_env=False, timeout=20)
+print(answer.status_code, answer.text)
+"""
+
+
+def certificate(kube: Kube, folder: Path) -> None:
+    """A Secret with a certificate for the chart's service of signals."""
+    authority = Authority.make("lastgood e2e authority")
+    both = authority.sign(f"lastgood-signals.{kube.namespace}.svc.cluster.local")
+    (folder / "ca.crt").write_bytes(authority.pem)
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).write_bytes(both)
+    kube.run("create", "secret", "tls", "signals", f"--cert={folder}/tls.crt", f"--key={folder}/tls.key")
+
+
+def signal(cluster: Cluster, kube: Kube, folder: Path) -> str:
+    """Status and text of the answer to a signal, sent by an account of the namespace's own from the node's network."""
+    kube.run("create", "serviceaccount", "falco")
+    kube.run("create", "role", "signaller", "--verb=create", "--resource=monitoredservices.lastgood.dev/signals")
+    kube.run("create", "rolebinding", "falco", "--role=signaller", f"--serviceaccount={kube.namespace}:falco")
+    token = kube.run("create", "token", "falco").stdout
+    url = f"https://lastgood-signals.{kube.namespace}.svc.cluster.local:8443/v1/signals/{kube.namespace}/app"
+    command = [*cluster.exec_prefix, sys.executable, "-c", SEND, url, str(folder / "ca.crt")]
+    done = subprocess.run(command, input=token, text=True, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_install_act_upgrade_uninstall(cluster: Cluster, kube: Kube, helm: Helm, tmp_path: Path) -> None:
     helm.run("lint", "--strict", CHART)
     # The tests of other operators share this cluster and its CRDs: this release watches one namespace and owns none.
     chosen = [
@@ -54,7 +90,14 @@ def test_install_act_upgrade_uninstall(kube: Kube, helm: Helm) -> None:
     kube.apply(app(version="v2.0.0", status=503))
     until(lambda: rollbacks(kube), within=90, says="rolled back with the chart's rights")
     assert running_version(kube) == "v1.0.0"
-    helm.run("upgrade", "lastgood", CHART, *chosen, "--set", "replicas=1")
+    certificate(kube, tmp_path)
+    chosen += ["--set", "replicas=1,history.volume.enabled=true,signals.enabled=true,signals.tls.secret=signals"]
+    helm.run("upgrade", "lastgood", CHART, *chosen)
+    assert kube.all("pvc")[0]["status"]["phase"] == "Bound"
+    answer = signal(cluster, kube, tmp_path)
+    assert answer.startswith("200 "), answer
+    assert "nothing follows" in answer
+    assert (kube.get("monitoredservice", "app") or {})["status"]["signals"][0]["type"] == "DataIntegrity"
     helm.run("uninstall", "lastgood", "--wait")
     assert kube.get("monitoredservice", "app") is not None
     assert kube.get("deployment", "app") is not None

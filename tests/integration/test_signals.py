@@ -2,9 +2,8 @@
 
 import datetime as dt
 import ssl
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.integration.cluster import Cluster, Object
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator, free_port
 from tests.integration.stage import Stage
+from tests.unit.probes.certs import Authority
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}"
 SECURITY = {"triggers": {"healthFailing": {"for": "1h"}, "signals": [{"type": "SecurityIncident"}]}}
@@ -203,13 +203,13 @@ def test_hostile_bodies_are_refused_with_a_sentence(
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """A certificate of this machine's loopback and its key."""
-    chain, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    subject = ["-subj", "/CN=lastgood", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run([*command, *subject, "-keyout", key, "-out", chain, "-days", "1"], check=True, capture_output=True)
-    return chain, key
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's loopback, with its key, and the authority that signed it."""
+    authority = Authority.make("lastgood signals authority")
+    both, trusted = tmp_path / "tls.pem", tmp_path / "ca.crt"
+    both.write_bytes(authority.sign("127.0.0.1"))
+    trusted.write_bytes(authority.pem)
+    return both, trusted
 
 
 def test_over_tls_by_a_follower_too(
@@ -219,13 +219,13 @@ def test_over_tls_by_a_follower_too(
     port = free_port()
     spawn(
         *("--signals-listen", f"127.0.0.1:{port}"),
-        *("--signals-certificate", str(pair[0]), "--signals-key", str(pair[1])),
+        *("--signals-certificate", str(pair[0]), "--signals-key", str(pair[0])),
     )
     endpoint = Endpoint(stage.cluster, f"https://127.0.0.1:{port}")
     token = endpoint.account("falco", signaller=True)
     stage.become_good("app", rollback=SECURITY)
     release_v2(stage)
-    trusted = ssl.create_default_context(cafile=str(pair[0]))
+    trusted = ssl.create_default_context(cafile=str(pair[1]))
     answer = endpoint.post({"type": "SecurityIncident"}, token, path, verify=trusted)
     assert answer.status_code == 200, answer.text
     stage.rolled_back("app")
