@@ -160,7 +160,7 @@ def test_status_of_a_service_takes_what_is_known_of_objectives(cluster: Cluster)
                 "failingSince": [f"critical={at}"],
             }
         ],
-        "signals": [{"type": "SecurityIncident", "at": at, "by": "somebody", "reason": "x"}],
+        "signals": [{"type": "SecurityIncident", "id": "a", "at": at, "by": "somebody", "reason": "x"}],
     }
     written = cluster.patch("MonitoredService", "app", {"status": status}, status=True)["status"]
     assert written["objectives"][0]["failingSince"] == [f"critical={at}"]

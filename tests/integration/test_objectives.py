@@ -87,6 +87,8 @@ def test_a_slow_release_is_rolled_back_though_its_probes_pass(
     stage.become_good(
         "slow",
         probe={"http": {"url": slow.url("slow")}},
+        # Long enough for what a degradation is compared with.
+        stability={"soak": "4s"},
         objectives=[{"name": "latency"}],
         rollback={"triggers": {"healthFailing": {"for": "1h"}, **TRIGGERS[trigger]}},
     )

@@ -51,6 +51,13 @@ class Baselines:
             await self._cluster.json_patch("controllerrevisions", service.key[0], snapshot, patch)
             service.baseline_of = snapshot
 
+    async def leave(self, service: Service, snapshot: str) -> None:
+        """The newest good revision runs no more: keep all that was recorded of it, to compare the next one with."""
+        try:
+            await self.save(service, snapshot)
+        except ClusterError as error:
+            _log.warning("baselines not kept", service=service.key, error=str(error))
+
     async def refresh(self, service: Service) -> None:
         """Keep more of the running revision when it is the newest good one and much has come since: twice as long."""
         newest = service.memory.ledger[0] if service.memory.ledger else None

@@ -236,7 +236,7 @@ class Controller:
         now = time.time()
         around = await self._gather(service, seen, now)
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
-        self._adopt(service, decision)
+        await self._adopt(service, decision)
         for action in decision.actions:
             match action:
                 case RecordGood():
@@ -286,11 +286,13 @@ class Controller:
             around = replace(around, rollout=await self._revisions.rollout(service))
         return around
 
-    def _adopt(self, service: Service, decision: Decision) -> None:
+    async def _adopt(self, service: Service, decision: Decision) -> None:
         """Go on with what was decided, and begin to measure anew when another revision runs."""
         before, service.memory = service.memory, decision.memory
         current, was = decision.memory.current, before.current
         if was is not None and current is not None and current.key != was.key:
+            if before.ledger and before.ledger[0].key == was.key:
+                await self._baselines.leave(service, before.ledger[0].snapshot)
             self.objectives.released(service)
         if bool(before.runs) != bool(decision.memory.runs):
             self._note_health(service)
