@@ -91,7 +91,8 @@ def test_install_act_upgrade_uninstall(cluster: Cluster, kube: Kube, helm: Helm,
     until(lambda: rollbacks(kube), within=90, says="rolled back with the chart's rights")
     assert running_version(kube) == "v1.0.0"
     certificate(kube, tmp_path)
-    chosen += ["--set", "replicas=1,history.volume.enabled=true,signals.enabled=true,signals.tls.secret=signals"]
+    chosen += ["--set", "replicas=1,history.volume.enabled=true,history.volume.size=1Gi"]
+    chosen += ["--set", "signals.enabled=true,signals.tls.secret=signals"]
     helm.run("upgrade", "lastgood", CHART, *chosen)
     assert kube.all("pvc")[0]["status"]["phase"] == "Bound"
     answer = signal(cluster, kube, tmp_path)
