@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lastgood.api import monitoredservice, objective, rollback
+from lastgood.api import backup, backupschedule, monitoredservice, objective, restore, rollback
 from lastgood.api.base import Model
 
 
@@ -30,4 +30,7 @@ KINDS = (
     Kind(monitoredservice.MonitoredService, monitoredservice.NAMES, monitoredservice.COLUMNS),
     Kind(rollback.Rollback, rollback.NAMES, rollback.COLUMNS),
     Kind(objective.ServiceLevelObjective, objective.NAMES, objective.COLUMNS),
+    Kind(backupschedule.BackupSchedule, backupschedule.NAMES, backupschedule.COLUMNS),
+    Kind(backup.Backup, backup.NAMES, backup.COLUMNS),
+    Kind(restore.Restore, restore.NAMES, restore.COLUMNS),
 )

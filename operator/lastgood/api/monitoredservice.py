@@ -161,6 +161,12 @@ def _listed(name: str) -> str:
     return f"(has(self.objectives) && self.objectives.exists(o, o.name == {name}))"
 
 
+class BackupRef(Model):
+    """One BackupSchedule of the service's data."""
+
+    name: Name = Field(description="Name of a BackupSchedule in this namespace.")
+
+
 class MonitoredServiceSpec(Model):
     """Desired state."""
 
@@ -208,6 +214,11 @@ class MonitoredServiceSpec(Model):
         description="A revision is good only while all of these are met or at risk.",
         json_schema_extra=_MAP_BY_NAME,
     )
+    backups: Annotated[list[BackupRef], Field(max_length=8)] = Field(
+        default=[],
+        description="Schedules that back up its data: shown with it, and noted with each good revision.",
+        json_schema_extra=_MAP_BY_NAME,
+    )
     stability: Stability = Field(default=Stability())
     rollback: RollbackPolicy = Field(
         default=RollbackPolicy(policy="Disabled"),
@@ -223,6 +234,14 @@ class ConfigRef(Model):
     hash: str = Field(default="", description="Hash of a ConfigMap's data; for a Secret, of its UID and version only.")
 
 
+class DataPoint(Model):
+    """The newest backup point made while a revision was good."""
+
+    schedule: str
+    backup: str = Field(description="Name of the Backup.")
+    at: str = Field(description="The time whose state it restores.", json_schema_extra={"format": "date-time"})
+
+
 class GoodRevision(Model):
     """A revision that was seen to be good."""
 
@@ -236,6 +255,7 @@ class GoodRevision(Model):
     configs: list[ConfigRef] = []
     good_since: str = Field(json_schema_extra={"format": "date-time"})
     snapshot: str = Field(description="Name of the ControllerRevision that holds template and ConfigMaps.")
+    points: list[DataPoint] = Field(default=[], description="What data belongs to it, one for each of spec.backups.")
 
 
 class CurrentRevision(Model):

@@ -53,7 +53,7 @@ class RollbackSpec(Model):
         Rule(
             "self.service == oldSelf.service && self.to == oldSelf.to && has(self.trigger) == has(oldSelf.trigger) "
             "&& (!has(self.trigger) || self.trigger == oldSelf.trigger) && self.dryRun == oldSelf.dryRun "
-            "&& self.needsApproval == oldSelf.needsApproval",
+            "&& self.needsApproval == oldSelf.needsApproval && self.data == oldSelf.data",
             "a Rollback cannot be changed once it exists: only spec.approval may be set; create another Rollback",
         ),
         Rule(
@@ -71,6 +71,13 @@ class RollbackSpec(Model):
         description="Set by a person with the right to patch Rollbacks, when the policy is Manual.",
     )
     dry_run: bool = Field(default=False, description="Go as far as the server's dry run, and change nothing.")
+    data: Literal["Keep", "Restore"] = Field(
+        default="Keep",
+        description=(
+            "Restore puts the data back too, to the points noted with the good revision: a Restore for each of the "
+            "service's backups, which waits for approval by itself."
+        ),
+    )
     trigger: Trigger | None = Field(default=None, description="Filled in by Lastgood; absent when a person asked.")
 
 
@@ -111,6 +118,7 @@ class RollbackStatus(Model):
     diff: str = Field(default="", max_length=16384, description="What the rollback changes in the pod template.")
     started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     finished_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    restores: list[str] = Field(default=[], description="Restores of the data that are part of it.")
     patched_generation: int | None = Field(default=None, description="The Deployment's generation after the patch.")
 
 

@@ -1,0 +1,194 @@
+"""Restore: data put back to a backup point, in seven steps."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from lastgood.api.backupschedule import SqlAssertion
+from lastgood.api.base import Condition, KeyRef, Model, Name, Rule, duration_field, one_of
+from lastgood.api.repositories import MAP_BY_NAME
+
+
+class RestoreTo(Model):
+    """Which state to go back to."""
+
+    rules: ClassVar[Sequence[Rule]] = (one_of("latest", "backup", "time", what="a restore has one goal"),)
+
+    latest: (
+        Annotated[
+            bool,
+            Field(
+                json_schema_extra={
+                    "x-kubernetes-validations": [
+                        Rule("self", "write latest: true, or name a backup or a time instead").as_schema()
+                    ]
+                }
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="The newest usable point.")
+    backup: Name | None = Field(default=None, description="A Backup in this namespace.")
+    time: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = Field(
+        default=None, description="wal: this very moment. All others: the newest point that is not after it."
+    )
+
+
+class NewDatabase(Model):
+    """Beside the one that is used."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z_][a-z0-9_]*$")] = Field(
+        description="Database to make; refused when it exists."
+    )
+
+
+class NewVolume(Model):
+    """A claim that is made and filled."""
+
+    claim: Name = Field(description="PersistentVolumeClaim to make; refused when it exists.")
+    size: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(Mi|Gi|Ti)$")]
+    storage_class: Name | None = None
+
+
+class Into(Model):
+    """Where the data goes. Left out, into place, and what is there now is kept beside it as the mode says."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        one_of("swap", "inPlace", "newDatabase", "newVolume", what="data goes to one place"),
+    )
+
+    swap: bool | None = Field(
+        default=None,
+        description="postgres logical: into a fresh database that takes the name once valid; the old one is renamed.",
+    )
+    in_place: bool | None = Field(
+        default=None, description="Over what is there: pg_restore --clean --if-exists; files; the server's own volume."
+    )
+    new_database: NewDatabase | None = None
+    new_volume: NewVolume | None = None
+
+
+class StopTarget(Model):
+    """A workload that is scaled to 0 while the data is put back, and to what it was after."""
+
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
+    name: Name
+
+
+class ServerRef(Model):
+    """Physical and wal restores write the server's own volume: the StatefulSet that has it, stopped for it."""
+
+    stateful_set: Name
+    claim: Name = Field(description="Claim that holds the data directory.")
+    sub_path: Annotated[str, Field(max_length=253)] = Field(
+        default="", description="Of the data directory in the volume."
+    )
+
+
+class RestoreSpec(Model):
+    """What is asked for. Only the approval can be added later."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "self.schedule == oldSelf.schedule && self.to == oldSelf.to && has(self.into) == has(oldSelf.into) "
+            "&& (!has(self.into) || self.into == oldSelf.into) && self.needsApproval == oldSelf.needsApproval "
+            "&& self.repository == oldSelf.repository && self.stop == oldSelf.stop",
+            "a Restore cannot be changed once it exists: only spec.approval may be set; create another Restore",
+        ),
+        Rule(
+            "!has(oldSelf.approval) || (has(self.approval) && self.approval == oldSelf.approval)",
+            "the approval was given and stays as it is: create another Restore",
+        ),
+    )
+
+    schedule: Name = Field(description="BackupSchedule in this namespace whose backups are restored.")
+    to: RestoreTo = Field(default=RestoreTo(latest=True))
+    into: Into | None = None
+    repository: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default="primary", description='"primary", or the name of a secondary.'
+    )
+    stop: Annotated[list[StopTarget], Field(max_length=16)] = Field(
+        default=[], description="Applications that use the data. They are not started again on half a database."
+    )
+    server: ServerRef | None = None
+    services: Annotated[list[Name], Field(max_length=16)] = Field(
+        default=[], description="MonitoredServices whose probes must be green after the start."
+    )
+    safety_backup: bool = Field(default=True, description="Back up what is there now, before anything is changed.")
+    assertions: Annotated[list[SqlAssertion], Field(max_length=32)] = Field(default=[], json_schema_extra=MAP_BY_NAME)
+    timeout: Annotated[str, duration_field("1m", "168h")] = Field(
+        default="4h", description="Longest that one step may take."
+    )
+    reason: Annotated[str, Field(max_length=1024)] = ""
+    needs_approval: bool = Field(default=True, description="Wait until spec.approval is set.")
+    approval: Literal["Approved", "Refused"] | None = None
+    rollback: Name | None = Field(default=None, description="Rollback that this is a part of; filled in by Lastgood.")
+    dsn: KeyRef | None = Field(
+        default=None, description="Key of a Secret with the rights to restore, where the schedule's own are read-only."
+    )
+
+
+StepName = Literal["Identified", "Verified", "Stopped", "SafetyBackup", "Restored", "Validated", "Started"]
+
+
+class RestoreStep(Model):
+    """One of the seven steps."""
+
+    name: StepName
+    state: Literal["Pending", "Running", "Done", "Failed", "Skipped"]
+    message: str = ""
+    job: str = ""
+    at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+
+
+class Stopped(Model):
+    """A workload as it was before."""
+
+    kind: str
+    name: str
+    replicas: int
+    autoscaler: str = Field(default="", description="HorizontalPodAutoscaler that scales it.")
+
+
+class RestoreStatus(Model):
+    """What was done."""
+
+    observed_generation: int | None = None
+    phase: Literal["Pending", "AwaitingApproval", "Waiting", "Running", "Succeeded", "Failed", "Refused"] = "Pending"
+    conditions: list[Condition] = Field(
+        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    steps: list[RestoreStep] = Field(default=[], json_schema_extra=MAP_BY_NAME)
+    backup: str = Field(default="", description="Backup that is restored.")
+    point: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    safety_backup: str = Field(default="", description="Backup of what was there before.")
+    kept_database: str = Field(default="", description="Name under which the old database still exists.")
+    stopped: list[Stopped] = Field(default=[], json_schema_extra=MAP_BY_NAME)
+    way_back: str = Field(default="", description="What stands now, and how to go back, when a step has failed.")
+    started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    finished_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+
+
+class Restore(Model):
+    """Data put back to a backup point."""
+
+    spec: RestoreSpec
+    status: RestoreStatus | None = None
+
+
+NAMES: dict[str, Any] = {
+    "plural": "restores",
+    "singular": "restore",
+    "kind": "Restore",
+    "shortNames": ["rst"],  # rs is the ReplicaSet's
+    "categories": ["lastgood"],
+}
+
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "Schedule", "type": "string", "jsonPath": ".spec.schedule"},
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "Backup", "type": "string", "jsonPath": ".status.backup"},
+    {"name": "Point", "type": "string", "jsonPath": ".status.point"},
+    {"name": "Why", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Complete")].message', "priority": 1},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
