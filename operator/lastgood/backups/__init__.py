@@ -1,0 +1,1 @@
+"""Adapters of backup jobs: restic, PostgreSQL's tools, Redis, files. They run in the pods of jobs."""

@@ -1,0 +1,1 @@
+"""What decides about backups: chains, contiguity, retention, plans of jobs, RPO and RTO. Pure."""
