@@ -13,7 +13,8 @@ from tests.e2e.objects import app, monitored, service
 from tests.e2e.test_rollback import rollbacks, running_version, wait_good
 from tests.unit.probes.certs import Authority
 
-pytestmark = pytest.mark.e2e
+# One after the other: what a release makes in the cluster is named after it.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chart")]
 CHART = "charts/lastgood"
 
 

@@ -1,9 +1,6 @@
 """Requests to the lab's API server as plain JSON: a test asks hundreds of times, and kubectl takes a tenth of a second."""
 
-import base64
 import json
-import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.e2e.reader import client_of
 
 Object = dict[str, Any]
 
@@ -41,15 +39,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self.namespace = namespace
-        config = json.loads(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-        with tempfile.TemporaryDirectory() as folder:
-            cert, key = Path(folder, "cert"), Path(folder, "key")
-            cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
-            key.write_bytes(base64.b64decode(user["client-key-data"]))
-            context.load_cert_chain(cert, key)
-        self._client = httpx.Client(base_url=cluster["server"], verify=context, timeout=20, trust_env=False)
+        self._client = client_of(kubeconfig)
 
     def close(self) -> None:
         self._client.close()

@@ -15,7 +15,7 @@ from tests.integration.process import Operator
 from tests.integration.stage import Stage
 from tests.lab import Lab
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("alone")]
 
 OUTCOMES = "lastgood_probe_outcomes_total"
 
