@@ -105,8 +105,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.diffbase_storage, chosen.persistence.progress_storage = _NoDiffs(), _NoProgress()
     # Watching the list of all CRDs and namespaces would need cluster-wide rights that nothing else here needs.
     chosen.scanning.disabled = True
-    # Ten thousand objects in one list are 150 MB that Python never gives back, and half a second of standing still.
-    chosen.watching.chunk_size = 500
+    # Ten thousand objects in one list are 150 MB that Python never gives back, and half a second of standing still;
+    # in pages of 500 what waits to be told of still comes to 60 MB more than in these.
+    chosen.watching.chunk_size = 100
     # A watch that went silent is noticed by its end; shorter than the API server's own half hour.
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 330

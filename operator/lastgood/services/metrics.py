@@ -21,7 +21,8 @@ from lastgood.domain.track import Track
 from lastgood.domain.window import Aggregate
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_LAG = (0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5)
+_LAG = (0.01, 0.025, 0.05, 0.055, 0.06, 0.075, 0.1, 0.25, 0.5, 1, 5)
+"""Close together beyond a tick's length: a quantile is interpolated, and there is where the latest of a tick are."""
 
 
 class Spread:
