@@ -9,6 +9,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
@@ -43,30 +44,31 @@ def usable(sample: Sample, kind: Kind) -> Sample:
     Refused are NaN and infinity, negative counts, more than LARGEST, and all of a sample for one such number. More bad
     events than events are taken for all: both were read moments apart.
     """
-    match sample:
-        case Nothing():
-            return sample
-        case Gauge(value):
-            # NaN is not equal to itself, and no comparison with it holds.
+    # Asked of every sample that there is; NaN is not equal to itself, and no comparison with it holds.
+    if type(sample) is Gauge:
+        believed, fits = -LARGEST <= sample.value <= LARGEST, kind is not Kind.RATIO
+    elif type(sample) is Points:
+        for value in sample.values:
             if not -LARGEST <= value <= LARGEST:
                 return _NOT_A_NUMBER
-            return sample if kind is not Kind.RATIO else _WRONG_KIND
-        case Points(values):
-            if not all(-LARGEST <= value <= LARGEST for value in values):
-                return _NOT_A_NUMBER
-            return sample if kind is not Kind.RATIO else _WRONG_KIND
-        case Counts(bad, total):
-            if not (0 <= bad <= LARGEST and 0 <= total <= LARGEST):
-                return _NOT_A_NUMBER
-            return sample if kind is Kind.RATIO else _WRONG_KIND
-        case Spread(bins, _, summed):
-            # Sums have every NaN in them, and minus infinity beside infinity is one.
-            places, count = sum(bins), sum(bins.values())
-            if bins and not (min(bins.values()) >= 0 and count <= LARGEST and places > -math.inf):
-                return _NOT_A_NUMBER
-            if summed is not None and not math.isfinite(summed):
-                return _NOT_A_NUMBER
-            return sample if kind in {Kind.QUANTILE, Kind.AVERAGE} else _WRONG_KIND
+        believed, fits = True, kind is not Kind.RATIO
+    elif type(sample) is Counts:
+        believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is Kind.RATIO
+    elif type(sample) is Spread:
+        believed, fits = _sound(sample), kind is Kind.QUANTILE or kind is Kind.AVERAGE
+    else:
+        return sample
+    if not believed:
+        return _NOT_A_NUMBER
+    return sample if fits else _WRONG_KIND
+
+
+def _sound(sample: Spread) -> bool:
+    # Sums have every NaN in them, and minus infinity beside infinity is one.
+    if sample.sum is not None and not math.isfinite(sample.sum):
+        return False
+    counts = sample.bins.values()
+    return not counts or (min(counts) >= 0 and sum(counts) <= LARGEST and sum(sample.bins) > -math.inf)
 
 
 class Window:
@@ -84,11 +86,13 @@ class Window:
         "_first",
         "_kind",
         "_latest",
+        "_place",
         "_quantile",
         "_samples",
         "_silence",
         "_slot",
         "_slot_bins",
+        "_slot_ends",
         "_sums",
         "_turned",
         "interval",
@@ -103,92 +107,116 @@ class Window:
         self.interval = interval
         self._kind, self._quantile = kind, quantile
         self._clock = Steady(self.width)
-        self._slot = 0
-        self._samples = array("L", [0] * self.slots)
+        self._slot = self._place = self._turned = 0
+        self._slot_ends = 0.0
+        self._samples = array("L", bytes(8 * self.slots))
         self._events = array("d", bytes(8 * self.slots))
         # Sum of values; of a ratio, bad events. NaN where a histogram came without its sum.
         self._sums = array("d", bytes(8 * self.slots))
         # When the slot's first sample came.
         self._first = array("d", bytes(8 * self.slots))
         self._bins: Bins | None = None
-        self._slot_bins: list[dict[float, float] | None] = []
-        self._turned = 0
+        # What each slot has put into the bins: one observation by its bound, or how many by bound.
+        self._slot_bins: list[float | Mapping[float, float] | None] = []
         self._at = self._latest = 0.0
         self._silence = Nothing(Silence.NO_DATA)
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
         sample = usable(sample, self._kind)
-        place = self._advance(now)
-        if isinstance(sample, Nothing):
+        at = self._clock.at(now)
+        place = self._place if at < self._slot_ends else self._advance(at)
+        if type(sample) is Nothing:
             self._silence = sample
             return sample
-        self._at = self._clock.last
+        self._at = at
         if not self._samples[place]:
-            self._first[place] = self._at
+            self._first[place] = at
         self._samples[place] += 1
-        match sample:
-            case Gauge(value):
-                self._take((value,), place)
-            case Points(values):
-                self._take(values, place)
-            case Counts(bad, total):
-                self._events[place] += total
-                self._sums[place] += min(bad, total)
-            case Spread(bins, _, summed):
-                count = sum(bins.values())
-                self._events[place] += count
-                if count:
-                    self._sums[place] += math.nan if summed is None else summed
-                if self._kind is Kind.QUANTILE:
-                    self._running(0).add(bins)
-                    self._keep(bins, place)
+        if type(sample) is Counts:
+            bad, total = sample.bad, sample.total
+            self._events[place] += total
+            self._sums[place] += bad if bad < total else total
+        elif type(sample) is Gauge:
+            self._take((sample.value,), place)
+        elif type(sample) is Points:
+            self._take(sample.values, place)
+        elif type(sample) is Spread:
+            count = sum(sample.bins.values())
+            self._events[place] += count
+            if count:
+                self._sums[place] += math.nan if sample.sum is None else sample.sum
+            if self._kind is Kind.QUANTILE:
+                self._running(0).add(sample.bins)
+                self._keep(sample.bins, place)
         return sample
+
+    def events(self) -> float:
+        """Observations or events, as of the latest look."""
+        return sum(self._events)
+
+    def value(self) -> float | None:
+        """The indicator, as of the latest look; None when nothing can be said."""
+        kind = self._kind
+        value: float | None
+        if kind is Kind.QUANTILE:
+            value = self._bins.quantile(self._quantile) if self._bins is not None else None
+        elif not (events := sum(self._events)):
+            return None
+        else:
+            value = self._latest if kind is Kind.VALUE else sum(self._sums) / events
+        # NaN is not equal to itself.
+        return value if value is not None and -math.inf < value < math.inf else None
+
+    def rate(self) -> float:
+        """Events a second, as of the latest look."""
+        covered = self._covered()
+        return sum(self._events) / covered if covered else 0.0
 
     def read(self, now: float) -> Aggregate | Nothing:
         """What the window holds; Nothing, and why the latest sample was none, when it holds no sample."""
-        place = self._advance(now)
+        at = self._clock.at(now)
+        if at >= self._slot_ends:
+            self._advance(at)
         samples = sum(self._samples)
         if not samples:
             return self._silence
-        events = sum(self._events)
-        oldest = (place + 1) % self.slots
-        while not self._samples[oldest]:
-            oldest = (oldest + 1) % self.slots
-        covered = self._at - self._first[oldest] + self.interval
-        value: float | None
-        match self._kind:
-            case Kind.QUANTILE:
-                value = self._bins.quantile(self._quantile) if self._bins is not None else None
-            case Kind.AVERAGE | Kind.RATIO:
-                value = sum(self._sums) / events if events else None
-            case Kind.VALUE:
-                value = self._latest if events else None
-        if value is not None and not math.isfinite(value):
-            value = None
-        return Aggregate(value, events, samples, events / covered, covered)
+        events, covered = sum(self._events), self._covered()
+        return Aggregate(self.value(), events, samples, events / covered, covered)
 
-    def _advance(self, now: float) -> int:
+    def _covered(self) -> float:
+        """Seconds that its samples speak for; 0 when it holds none."""
+        for back in range(self.slots - 1, -1, -1):
+            if self._samples[self._place - back]:
+                return self._at - self._first[self._place - back] + self.interval
+        return 0.0
+
+    def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
-        slot = math.floor(self._clock.at(now) / self.width)
+        slot = math.floor(at / self.width)
         passed = slot - self._slot
-        if passed:
-            self._slot = slot
+        if passed > 0:
+            self._slot, self._slot_ends = slot, (slot + 1) * self.width
             for back in range(min(passed, self.slots)):
                 self._clear((slot - back) % self.slots)
             self._turned += passed
             if self._turned >= self.slots:
                 self._turned = 0
                 self._recount()
-        return slot % self.slots
+            self._place = slot % self.slots
+        return self._place
 
     def _clear(self, place: int) -> None:
+        if not self._samples[place]:
+            return
         self._samples[place] = 0
         self._events[place] = self._sums[place] = self._first[place] = 0.0
-        if self._slot_bins and (gone := self._slot_bins[place]) is not None:
+        if self._bins is not None and (gone := self._slot_bins[place]) is not None:
             self._slot_bins[place] = None
-            if self._bins is not None:
-                self._bins.subtract(gone)
+            if type(gone) is float:
+                self._bins.forget(gone)
+            else:
+                self._bins.subtract(cast("Mapping[float, float]", gone))
 
     def _recount(self) -> None:
         # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here. Single
@@ -197,7 +225,7 @@ class Window:
             self._bins = Bins(0)
             for kept in self._slot_bins:
                 if kept is not None:
-                    self._bins.add(kept)
+                    self._bins.add(cast("Mapping[float, float]", kept))
 
     def _running(self, growth: float) -> Bins:
         if self._bins is None or self._bins.growth != growth:
@@ -207,19 +235,29 @@ class Window:
         return self._bins
 
     def _take(self, values: tuple[float, ...], place: int) -> None:
-        self._events[place] += len(values)
-        self._sums[place] += sum(values)
-        if values:
-            self._latest = values[-1]
         if self._kind is Kind.QUANTILE:
             running = self._running(GROWTH)
             for value in values:
-                self._keep({running.observe(value): 1}, place)
+                bound = running.observe(value)
+                if self._slot_bins[place] is None:
+                    self._slot_bins[place] = bound
+                else:
+                    self._keep({bound: 1}, place)
+        self._events[place] += len(values)
+        if len(values) == 1:
+            self._latest = value = values[0]
+            self._sums[place] += value
+        elif values:
+            self._latest = values[-1]
+            self._sums[place] += sum(values)
 
     def _keep(self, bins: Mapping[float, float], place: int) -> None:
         kept = self._slot_bins[place]
         if kept is None:
             self._slot_bins[place] = dict(bins)
             return
+        if type(kept) is float:
+            self._slot_bins[place] = kept = {kept: 1}
+        counts = cast("dict[float, float]", kept)
         for bound, count in bins.items():
-            kept[bound] = kept.get(bound, 0) + count
+            counts[bound] = counts.get(bound, 0) + count
