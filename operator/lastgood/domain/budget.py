@@ -20,6 +20,8 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from lastgood.domain.objective_plan import BudgetPlan
 from lastgood.domain.steady import Steady
@@ -31,8 +33,11 @@ SLOTS = 60
 WIDTHS = (1, 6, 72, 720)
 """Units in a slot, ring by ring: each ring has 60 slots, and the last holds the period."""
 
-_PLACES = SLOTS * len(WIDTHS)
+_RINGS = len(WIDTHS)
+_PLACES = SLOTS * _RINGS
 _MOST = 65_535
+_LARGEST = 3e38
+_LONG_AGO = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,102 +70,220 @@ class Spent:
     """For how long somebody looked."""
 
 
+_WINDOWS = {units: place for place, units in enumerate(sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)}))}
+_WINDOWS[UNITS] = len(_WINDOWS)
+"""All spans of time that are asked for, in units, and their places."""
+
+
 class BudgetRings:
     """Events of one objective over its budget's period, in four rings of ever longer slots.
 
     For an objective without events a minute is the event: a sample that speaks for 10 s adds 1/6 to ``total``, and
     to ``bad`` when the target was missed. What was not seen adds nothing to either.
+
+    What comes is gathered by the unit, and given to the rings when that has ended. A slot that is filling up is counted
+    in doubles; one that has ended is kept in 4 bytes, to 1 in 16 million.
     """
 
-    __slots__ = ("_clock", "_counts", "_newest", "_seconds", "unit")
+    __slots__ = (
+        "_bad",
+        "_clock",
+        "_filling",
+        "_latest_bad",
+        "_latest_total",
+        "_newest",
+        "_seconds",
+        "_sums",
+        "_total",
+        "_unit_bad",
+        "_unit_ends",
+        "_unit_seconds",
+        "_unit_total",
+        "unit",
+    )
 
     def __init__(self, period: float) -> None:
         self.unit = period / UNITS
-        # Bad events, ring by ring and slot by slot; then all events likewise.
-        self._counts = array("d", bytes(8 * 2 * _PLACES))
+        # Ring by ring, slot by slot; the present slots are empty here.
+        self._bad, self._total = array("f", bytes(4 * _PLACES)), array("f", bytes(4 * _PLACES))
         self._seconds = array("H", bytes(2 * _PLACES))
+        # The present slot of each ring without the present unit: bad events, all events and seconds of each ring.
+        self._filling = array("d", bytes(8 * 3 * _RINGS))
+        self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
+        # Of each window of ``_WINDOWS``: its ring's present slot when it was summed up, and the three sums.
+        self._sums: array[float] | None = None
+        # The latest units with bad events, and with any.
+        self._latest_bad = self._latest_total = -_LONG_AGO
         self._clock = Steady(self.unit)
 
     def add(self, bad: float, total: float, seconds: float, now: float) -> None:
         """Count what was seen in the last so many seconds, up to now. Negative or endless numbers are not counted."""
         if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
             return
-        self._put(self._advance(now), min(bad, total), total, seconds)
+        at = self._clock.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        if total:
+            self._latest_total = self._newest
+            self._unit_total += total
+            if bad:
+                self._latest_bad = self._newest
+                self._unit_bad += min(bad, total)
+        self._unit_seconds += seconds
 
     def load(self, history: Iterable[tuple[int, float, float]], now: float) -> None:
         """Begin from a history of (minute since the epoch, bad, total), each minute once, in any order.
 
         Minutes that are missing are unknown. Minutes of the future, and from before the period, are left out.
         """
-        self._advance(now)
+        self._advance(self._clock.at(now))
         parts = max(1, math.ceil(60 / self.unit))
-        for minute, bad, total in history:
-            if 60 * minute > now or not (0 <= bad < math.inf and 0 <= total < math.inf):
-                continue
-            for part in range(parts):
-                at = 60 * minute + 60 * (part + 0.5) / parts
-                self._put(math.floor(at / self.unit), min(bad, total) / parts, total / parts, 60 / parts)
+        self._load(
+            (60 * minute + 60 * (part + 0.5) / parts, bad / parts, total / parts, 60 / parts)
+            for minute, bad, total in history
+            if 60 * minute <= now
+            for part in range(parts)
+        )
 
-    def load_hours(self, hours: Iterable[tuple[int, float, float]], now: float) -> None:
-        """Begin from a history of (hour since the epoch, bad, total), for what is older than the finer rings.
+    def load_hours(self, hours: Iterable[tuple[int, float, float, float]], now: float) -> None:
+        """Begin from a history of (hour since the epoch, bad, total, seconds), for what is older than the finer rings.
 
-        An hour falls into one slot, which is right to the width of a slot.
+        ``seconds`` is for how much of the hour somebody looked. An hour falls into one slot, which is right to the
+        width of a slot.
         """
-        self._advance(now)
-        for hour, bad, total in hours:
-            if 3600 * (hour + 1) <= now and 0 <= bad < math.inf and 0 <= total < math.inf:
-                self._put(math.floor((3600 * hour + 1800) / self.unit), min(bad, total), total, 3600)
+        self._advance(self._clock.at(now))
+        self._load(
+            (3600 * hour + 1800, bad, total, seconds) for hour, bad, total, seconds in hours if 3600 * (hour + 1) <= now
+        )
+
+    def _load(self, rows: Iterable[tuple[float, float, float, float]]) -> None:
+        """Count rows of (time of its middle, bad, total, seconds)."""
+        self._sums = None
+        # Summed up in doubles first: a history is many small numbers for one slot.
+        bads, totals, lengths = (array("d", bytes(8 * _PLACES)) for _ in range(3))
+        for at, bad, total, seconds in rows:
+            if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
+                continue
+            unit = math.floor(at / self.unit)
+            for ring, width in enumerate(WIDTHS):
+                slot = unit // width
+                if not 0 <= self._newest // width - slot < SLOTS:
+                    # A part of the present minute may lie ahead; a ring that is too short has let go of it.
+                    continue
+                place = ring * SLOTS + slot % SLOTS
+                bads[place] += min(bad, total)
+                totals[place] += total
+                lengths[place] += seconds
+            if unit <= self._newest and total:
+                self._latest_total = max(self._latest_total, unit)
+                self._latest_bad = max(self._latest_bad, unit) if bad else self._latest_bad
+        for ring, width in enumerate(WIDTHS):
+            present = ring * SLOTS + self._newest // width % SLOTS
+            for place in range(ring * SLOTS, (ring + 1) * SLOTS):
+                if not lengths[place] and not totals[place]:
+                    continue
+                if place == present:
+                    self._fill(ring, bads[place], totals[place], lengths[place])
+                else:
+                    self._store(place, bads[place], totals[place], lengths[place])
 
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
-        self._advance(now)
-        for ring, width in enumerate(WIDTHS):
-            if units <= width * SLOTS:
-                return self._sum(ring, max(1, math.ceil(units / width)))
-        return self._sum(len(WIDTHS) - 1, SLOTS)
-
-    def _sum(self, ring: int, slots: int) -> Spent:
-        base, end = ring * SLOTS, self._newest // WIDTHS[ring] % SLOTS + 1
-        spans = [(base + max(0, end - slots), base + end)]
-        if slots > end:
-            spans.append((base + SLOTS - (slots - end), base + SLOTS))
-        counts, seconds = self._counts, self._seconds
+        at = self._clock.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        ring, slots = _slots_of(units)
+        bad, total, seconds = self._ended(ring, slots, units)
+        filling = self._filling
         return Spent(
-            sum(sum(counts[a:b]) for a, b in spans),
-            sum(sum(counts[_PLACES + a : _PLACES + b]) for a, b in spans),
-            min(sum(sum(seconds[a:b]) for a, b in spans), slots * WIDTHS[ring] * self.unit),
+            bad + filling[ring] + self._unit_bad,
+            total + filling[_RINGS + ring] + self._unit_total,
+            min(seconds + filling[2 * _RINGS + ring] + self._unit_seconds, slots * WIDTHS[ring] * self.unit),
         )
 
-    def _advance(self, now: float) -> int:
-        unit = math.floor(self._clock.at(now) / self.unit)
-        before = self._newest
-        if unit == before:
-            return unit
-        for ring, width in enumerate(WIDTHS):
-            slot = unit // width
-            for back in range(min(slot - before // width, SLOTS)):
-                place = ring * SLOTS + (slot - back) % SLOTS
-                self._counts[place] = self._counts[_PLACES + place] = 0.0
-                self._seconds[place] = 0
-        self._newest = unit
-        return unit
+    def _ended(self, ring: int, slots: int, units: int) -> tuple[float, float, float]:
+        """Bad events, events and seconds of the slots that have ended, of so many with the present one."""
+        newest, place = self._newest // WIDTHS[ring], _WINDOWS.get(units)
+        if place is None:
+            return self._sum(ring, slots, newest)
+        if self._sums is None:
+            self._sums = array("d", [-1.0] * 4 * len(_WINDOWS))
+        sums, at = self._sums, 4 * place
+        if sums[at] != newest:
+            # It stays the same until the ring has a new slot: most windows are looked at far more often.
+            sums[at] = newest
+            sums[at + 1], sums[at + 2], sums[at + 3] = self._sum(ring, slots, newest)
+        return sums[at + 1], sums[at + 2], sums[at + 3]
 
-    def _put(self, unit: int, bad: float, total: float, seconds: float) -> None:
+    def _sum(self, ring: int, slots: int, newest: int) -> tuple[float, float, float]:
+        base, end = ring * SLOTS, newest % SLOTS + 1
+        first, last = base + max(0, end - slots), base + end
+        sums = sum(self._bad[first:last]), sum(self._total[first:last]), sum(self._seconds[first:last])
+        if slots <= end:
+            return sums
+        first, last = base + SLOTS - (slots - end), base + SLOTS
+        return (
+            sums[0] + sum(self._bad[first:last]),
+            sums[1] + sum(self._total[first:last]),
+            sums[2] + sum(self._seconds[first:last]),
+        )
+
+    def any(self, units: int, now: float) -> tuple[bool, bool]:
+        """Whether the last so many units hold a bad event, and any event: as ``spent`` would say, without a sum."""
+        at = self._clock.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        ring, slots = _slots_of(units)
+        width = WIDTHS[ring]
+        oldest = self._newest // width - slots
+        return self._latest_bad // width > oldest, self._latest_total // width > oldest
+
+    def _advance(self, at: float) -> None:
+        unit, before = math.floor(at / self.unit), self._newest
+        if unit <= before:
+            return
+        bad, total, seconds = self._unit_bad, self._unit_total, self._unit_seconds
+        self._unit_bad = self._unit_total = self._unit_seconds = 0.0
+        self._newest, self._unit_ends = unit, (unit + 1) * self.unit
+        filling = self._filling
         for ring, width in enumerate(WIDTHS):
-            slot = unit // width
-            if not 0 <= self._newest // width - slot < SLOTS:
-                # A part of the present minute may lie ahead; a ring that is too short has let go of it.
+            self._fill(ring, bad, total, seconds)
+            slot, ended = unit // width, before // width
+            if slot == ended:
                 continue
-            place = ring * SLOTS + slot % SLOTS
-            self._counts[place] += bad
-            self._counts[_PLACES + place] += total
-            # Whole seconds. More than a slot has, where a sample speaks for longer; no more than two bytes hold.
-            self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
+            if slot - ended < SLOTS:
+                self._store(
+                    ring * SLOTS + ended % SLOTS, filling[ring], filling[_RINGS + ring], filling[2 * _RINGS + ring]
+                )
+            filling[ring] = filling[_RINGS + ring] = filling[2 * _RINGS + ring] = 0.0
+            for back in range(min(slot - ended, SLOTS)):
+                place = ring * SLOTS + (slot - back) % SLOTS
+                self._bad[place] = self._total[place] = 0.0
+                self._seconds[place] = 0
+
+    def _fill(self, ring: int, bad: float, total: float, seconds: float) -> None:
+        self._filling[ring] += bad
+        self._filling[_RINGS + ring] += total
+        self._filling[2 * _RINGS + ring] += seconds
+
+    def _store(self, place: int, bad: float, total: float, seconds: float) -> None:
+        self._bad[place] = min(self._bad[place] + bad, _LARGEST)
+        self._total[place] = min(self._total[place] + total, _LARGEST)
+        # More than a slot has, where a sample speaks for longer; no more than two bytes hold.
+        self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
 
 
-@dataclass(frozen=True, slots=True)
-class Burning:
+@cache
+def _slots_of(units: int) -> tuple[int, int]:
+    """The finest ring that is long enough, and how many of its slots that is."""
+    for ring, width in enumerate(WIDTHS):
+        if units <= width * SLOTS:
+            return ring, max(1, math.ceil(units / width))
+    return _RINGS - 1, SLOTS
+
+
+class Burning(NamedTuple):
     """How one of the four windows stands; rates are None where nothing was seen."""
 
     window: BurnWindow
@@ -227,25 +350,36 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     nor in the long window of an alert, which so fires when its share of the budget has been seen to be spent. A window
     of n slots, of which the newest is filling up, is whole from n - 1 slots on.
     """
-    windows = []
-    for window in BURN_WINDOWS:
-        long = _effective(plan, rings, window.long, now)
-        short = burn_rate(plan, rings.spent(window.short, now))
-        one = Burning(window, long, short, firing=False)
-        windows.append(Burning(window, long, short, firing=plan.burn_alerts and one.exceeds(window.rate) is True))
-    used = _effective(plan, rings, UNITS, now)
+    windows = tuple(_burning(plan, rings, window, now) for window in BURN_WINDOWS)
+    used = _rate(plan, rings, UNITS, now, effective=True)
     left = None if used is None else 1 - used
-    return Burn(left, _exhausted_in(plan, left, burn_rate(plan, rings.spent(60, now))), tuple(windows))
+    rate = _rate(plan, rings, BURN_WINDOWS[0].long, now) if used else used
+    return Burn(left, _exhausted_in(plan, left, rate), _CALM if windows == _CALM else windows)
 
 
-def _effective(plan: BudgetPlan, rings: BudgetRings, units: int, now: float) -> float | None:
+def _burning(plan: BudgetPlan, rings: BudgetRings, window: BurnWindow, now: float) -> Burning:
+    long = _rate(plan, rings, window.long, now, effective=True)
+    # A window is in its long one, but for the edges of slots.
+    short = _rate(plan, rings, window.short, now)
+    firing = long is not None and short is not None and plan.burn_alerts and min(long, short) > window.rate
+    return Burning(window, long, short, firing)
+
+
+def _rate(plan: BudgetPlan, rings: BudgetRings, units: int, now: float, *, effective: bool = False) -> float | None:
+    bad, total = rings.any(units, now)
+    if not (bad and total):
+        return 0.0 if total else None
     seen = rings.spent(units, now)
     rate = burn_rate(plan, seen)
-    if rate is None or rate == 0:
+    if rate is None or rate == 0 or not effective:
         return rate
-    width = next((w for w in WIDTHS if units <= w * SLOTS), WIDTHS[-1])
+    width = WIDTHS[_slots_of(units)[0]]
     whole = (units - width) * rings.unit
     return rate * min(1.0, seen.seconds / whole) if whole > 0 else rate
+
+
+_CALM = tuple(Burning(window, 0.0, 0.0, firing=False) for window in BURN_WINDOWS)
+"""One for all budgets of which nothing was spent lately: that is most of them."""
 
 
 def _exhausted_in(plan: BudgetPlan, left: float | None, rate: float | None) -> float | None:

@@ -136,7 +136,7 @@ class Window:
         if type(sample) is Counts:
             bad, total = sample.bad, sample.total
             self._events[place] += total
-            self._sums[place] += bad if bad < total else total
+            self._sums[place] += min(total, bad)
         elif type(sample) is Gauge:
             self._take((sample.value,), place)
         elif type(sample) is Points:
