@@ -75,7 +75,7 @@ _WINDOWS[UNITS] = len(_WINDOWS)
 """All spans of time that are asked for, in units, and their places."""
 
 
-class BudgetRings:
+class BudgetRings(Steady):
     """Events of one objective over its budget's period, in four rings of ever longer slots.
 
     For an objective without events a minute is the event: a sample that speaks for 10 s adds 1/6 to ``total``, and
@@ -87,7 +87,6 @@ class BudgetRings:
 
     __slots__ = (
         "_bad",
-        "_clock",
         "_filling",
         "_latest_bad",
         "_latest_total",
@@ -104,6 +103,7 @@ class BudgetRings:
 
     def __init__(self, period: float) -> None:
         self.unit = period / UNITS
+        super().__init__(self.unit)
         # Ring by ring, slot by slot; the present slots are empty here.
         self._bad, self._total = array("f", bytes(4 * _PLACES)), array("f", bytes(4 * _PLACES))
         self._seconds = array("H", bytes(2 * _PLACES))
@@ -115,13 +115,16 @@ class BudgetRings:
         self._sums: array[float] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
-        self._clock = Steady(self.unit)
 
     def add(self, bad: float, total: float, seconds: float, now: float) -> None:
         """Count what was seen in the last so many seconds, up to now. Negative or endless numbers are not counted."""
         if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
             return
-        at = self._clock.at(now)
+        at = now + self._ahead
+        if at >= self.last:
+            self.last = at
+        else:
+            at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
         if total:
@@ -137,7 +140,7 @@ class BudgetRings:
 
         Minutes that are missing are unknown. Minutes of the future, and from before the period, are left out.
         """
-        self._advance(self._clock.at(now))
+        self._advance(self.at(now))
         parts = max(1, math.ceil(60 / self.unit))
         self._load(
             (60 * minute + 60 * (part + 0.5) / parts, bad / parts, total / parts, 60 / parts)
@@ -152,7 +155,7 @@ class BudgetRings:
         ``seconds`` is for how much of the hour somebody looked. An hour falls into one slot, which is right to the
         width of a slot.
         """
-        self._advance(self._clock.at(now))
+        self._advance(self.at(now))
         self._load(
             (3600 * hour + 1800, bad, total, seconds) for hour, bad, total, seconds in hours if 3600 * (hour + 1) <= now
         )
@@ -190,7 +193,7 @@ class BudgetRings:
 
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
-        at = self._clock.at(now)
+        at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
         ring, slots = _slots_of(units)
@@ -231,7 +234,7 @@ class BudgetRings:
 
     def any(self, units: int, now: float) -> tuple[bool, bool]:
         """Whether the last so many units hold a bad event, and any event: as ``spent`` would say, without a sum."""
-        at = self._clock.at(now)
+        at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
         ring, slots = _slots_of(units)
