@@ -6,7 +6,6 @@ so nothing drifts; bins are added and subtracted, and counted anew once in every
 """
 
 import math
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +17,11 @@ from lastgood.domain.steady import Steady
 
 MAX_SLOTS = 20
 """A window ends within 5 % of its length."""
+
+# Looking a member up in its Enum takes as long as ten other steps.
+_QUANTILE, _AVERAGE, _RATIO, _VALUE = Kind.QUANTILE, Kind.AVERAGE, Kind.RATIO, Kind.VALUE
+
+_NO_SUMS: list[float] = []
 
 _NOT_A_NUMBER = Nothing(Silence.NOT_UNDERSTOOD, "not a finite number, or one that cannot be")
 _WRONG_KIND = Nothing(Silence.NOT_UNDERSTOOD, "the source tells something that this indicator cannot be made of")
@@ -46,16 +50,16 @@ def usable(sample: Sample, kind: Kind) -> Sample:
     """
     # Asked of every sample that there is; NaN is not equal to itself, and no comparison with it holds.
     if type(sample) is Gauge:
-        believed, fits = -LARGEST <= sample.value <= LARGEST, kind is not Kind.RATIO
+        believed, fits = -LARGEST <= sample.value <= LARGEST, kind is not _RATIO
     elif type(sample) is Points:
         for value in sample.values:
             if not -LARGEST <= value <= LARGEST:
                 return _NOT_A_NUMBER
-        believed, fits = True, kind is not Kind.RATIO
+        believed, fits = True, kind is not _RATIO
     elif type(sample) is Counts:
-        believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is Kind.RATIO
+        believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is _RATIO
     elif type(sample) is Spread:
-        believed, fits = _sound(sample), kind is Kind.QUANTILE or kind is Kind.AVERAGE
+        believed, fits = _sound(sample), kind is _QUANTILE or kind is _AVERAGE
     else:
         return sample
     if not believed:
@@ -81,14 +85,17 @@ class Window(Steady):
     __slots__ = (
         "_at",
         "_bins",
+        "_events",
+        "_first",
         "_kind",
         "_place",
         "_quantile",
-        "_ring",
+        "_samples",
         "_silence",
         "_slot",
         "_slot_bins",
         "_slot_ends",
+        "_sums",
         "_turned",
         "events",
         "interval",
@@ -110,10 +117,13 @@ class Window(Steady):
         self._kind, self._quantile = kind, quantile
         self._slot = self._place = self._turned = 0
         self._slot_ends = 0.0
-        # One after the other, each slot by slot: events; the sum of values, or of a ratio bad events, NaN where a
-        # histogram came without its sum; samples; when the first one came. In one piece, since every sample reaches
-        # for all of it.
-        self._ring = array("d", bytes(8 * 4 * self.slots))
+        # By slot. Lists, which are read and written several times as quickly as arrays.
+        self._events: list[float] = [0] * self.slots
+        # Of an average, the values; of a ratio, bad events. NaN where a histogram came without its sum.
+        self._sums: list[float] = [0] * self.slots if kind is _AVERAGE or kind is _RATIO else _NO_SUMS
+        self._samples = [0] * self.slots
+        # When the slot's first sample came.
+        self._first = [0.0] * self.slots
         self._bins: Bins | None = None
         # What each slot has put into the bins: one observation by its bound, or how many by bound.
         self._slot_bins: list[float | dict[float, float] | None] = []
@@ -129,18 +139,18 @@ class Window(Steady):
         else:
             at = self.at(now)
         place = self._place if at < self._slot_ends else self._advance(at)
-        ring, slots, kind = self._ring, self.slots, self._kind
+        kind, counted = self._kind, self._events
         value: float | None
         if type(sample) is Counts:
             bad, total = sample.bad, sample.total
-            ring[place] += total
-            ring[slots + place] += min(bad, total)
+            counted[place] += total
+            self._sums[place] += bad if bad < total else total  # noqa: FURB136 - a call less
         elif type(sample) is Gauge or (type(sample) is Points and len(sample.values) == 1):
-            value = sample.value if type(sample) is Gauge else sample.values[0]
-            ring[place] += 1
-            if kind is Kind.AVERAGE:
-                ring[slots + place] += value
-            elif kind is Kind.VALUE:
+            value = sample.value if type(sample) is Gauge else sample.values[0]  # type: ignore[union-attr]
+            counted[place] += 1
+            if kind is _AVERAGE:
+                self._sums[place] += value
+            elif kind is _VALUE:
                 self.value = value
             else:
                 self._observe(value, place)
@@ -152,22 +162,18 @@ class Window(Steady):
             self._silence = cast("Nothing", sample)
             return sample
         self._at = at
-        place += 2 * slots
-        if not ring[place]:
-            ring[place + slots] = at
-        ring[place] += 1
-        self.events = events = sum(ring[:slots])
-        if kind is Kind.QUANTILE:
-            value = self._bins.quantile(self._quantile) if self._bins is not None else None
+        if not self._samples[place]:
+            self._first[place] = at
+        self._samples[place] += 1
+        self.events = events = sum(counted)
+        if kind is _QUANTILE:
+            self.value = self._bins.quantile(self._quantile) if self._bins is not None else None
         elif not events:
-            value = None
-        elif kind is Kind.VALUE:
-            return sample
-        else:
-            value = sum(ring[slots : 2 * slots]) / events
+            self.value = None
+        elif kind is not _VALUE:
+            value = sum(self._sums) / events
             # NaN is not equal to itself.
-            value = value if -math.inf < value < math.inf else None
-        self.value = value
+            self.value = value if -math.inf < value < math.inf else None
         return sample
 
     @property
@@ -181,57 +187,63 @@ class Window(Steady):
         at = self.at(now)
         if at >= self._slot_ends:
             self._advance(at)
-        ring, slots = self._ring, self.slots
-        samples = int(sum(ring[2 * slots : 3 * slots]))
+        samples = sum(self._samples)
         if not samples:
             return self._silence
-        events, covered = sum(ring[:slots]), self._covered()
+        events, covered = sum(self._events), self._covered()
         value: float | None
-        if self._kind is Kind.QUANTILE:
+        if self._kind is _QUANTILE:
             value = self._bins.quantile(self._quantile) if self._bins is not None else None
         elif not events:
             value = None
         else:
-            value = self.value if self._kind is Kind.VALUE else sum(ring[slots : 2 * slots]) / events
+            value = self.value if self._kind is _VALUE else sum(self._sums) / events
         if value is not None and not math.isfinite(value):
             value = None
         return Aggregate(value, events, samples, events / covered, covered)
 
     def _covered(self) -> float:
         """Seconds that its samples speak for; 0 when it holds none."""
-        ring, slots = self._ring, self.slots
-        for ahead in range(1, slots + 1):
-            place = 2 * slots + (self._place + ahead) % slots
-            if ring[place]:
-                return self._at - ring[place + slots] + self.interval
+        for back in range(self.slots - 1, -1, -1):
+            if self._samples[self._place - back]:
+                return self._at - self._first[self._place - back] + self.interval
         return 0.0
 
     def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
-        slot = math.floor(at / self.width)
-        passed = slot - self._slot
-        if passed <= 0:
-            return self._place
-        slots, ring, bins = self.slots, self._ring, self._bins
-        self._slot, self._slot_ends = slot, (slot + 1) * self.width
-        for back in range(min(passed, slots)):
-            place = (slot - back) % slots
-            if not ring[2 * slots + place]:
-                continue
-            ring[place] = ring[slots + place] = ring[2 * slots + place] = 0.0
-            if bins is not None and (gone := self._slot_bins[place]) is not None:
-                self._slot_bins[place] = None
-                if type(gone) is float:
-                    bins.forget(gone)
-                else:
-                    bins.subtract(cast("dict[float, float]", gone))
+        slots, width = self.slots, self.width
+        if at < self._slot_ends + width:
+            slot = self._slot = self._slot + 1
+            self._place = place = slot % slots
+            if self._samples[place]:
+                self._clear(place)
+            passed = 1
+        else:
+            slot = math.floor(at / width)
+            passed = slot - self._slot
+            self._slot, self._place = slot, slot % slots
+            for back in range(min(passed, slots)):
+                if self._samples[self._place - back]:
+                    self._clear(self._place - back)
+        self._slot_ends = (slot + 1) * width
         self._turned += passed
         if self._turned >= slots:
             self._turned = 0
-            if bins is not None and not bins.growth:
+            if self._bins is not None and not self._bins.growth:
                 self._recount()
-        self._place = slot % slots
         return self._place
+
+    def _clear(self, place: int) -> None:
+        self._samples[place] = self._events[place] = 0
+        if self._sums:
+            self._sums[place] = 0
+        bins = self._bins
+        if bins is not None and (gone := self._slot_bins[place]) is not None:
+            self._slot_bins[place] = None
+            if type(gone) is float:
+                bins.forget(gone)
+            else:
+                bins.subtract(cast("dict[float, float]", gone))
 
     def _recount(self) -> None:
         # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here. Single
@@ -249,10 +261,10 @@ class Window(Steady):
         return self._bins
 
     def _add_points(self, values: tuple[float, ...], place: int) -> None:
-        self._ring[place] += len(values)
-        if self._kind is Kind.AVERAGE:
-            self._ring[self.slots + place] += sum(values)
-        elif self._kind is Kind.VALUE:
+        self._events[place] += len(values)
+        if self._kind is _AVERAGE:
+            self._sums[place] += sum(values)
+        elif self._kind is _VALUE:
             self.value = values[-1] if values else self.value
         else:
             for value in values:
@@ -274,10 +286,10 @@ class Window(Steady):
     def _add_spread(self, sample: Spread, place: int) -> None:
         bins = sample.bins
         count = sum(bins.values())
-        self._ring[place] += count
-        if count and self._kind is Kind.AVERAGE:
-            self._ring[self.slots + place] += math.nan if sample.sum is None else sample.sum
-        if self._kind is not Kind.QUANTILE:
+        self._events[place] += count
+        if count and self._kind is _AVERAGE:
+            self._sums[place] += math.nan if sample.sum is None else sample.sum
+        if self._kind is not _QUANTILE:
             return
         self._running(0).add(bins)
         kept = self._slot_bins[place]
