@@ -18,9 +18,8 @@ Everything is counted in units of 1/43,200 of the period: a minute of 30 days, 5
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 from lastgood.domain.objective_plan import BudgetPlan
@@ -60,8 +59,7 @@ BURN_WINDOWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What was seen within some time."""
 
     bad: float
@@ -70,8 +68,23 @@ class Spent:
     """For how long somebody looked."""
 
 
-_SPANS = tuple(sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)} | {UNITS}))
-"""All spans of time that a burn looks at, in units."""
+class _Span(NamedTuple):
+    """A span of time that a burn looks at, in units: slots of the finest ring that is long enough."""
+
+    units: int
+    ring: int
+    slots: int
+    width: int
+    """Units in a slot."""
+
+
+def _span(units: int) -> _Span:
+    ring = next((ring for ring, width in enumerate(WIDTHS) if units <= width * SLOTS), _RINGS - 1)
+    return _Span(units, ring, min(SLOTS, max(1, math.ceil(units / WIDTHS[ring]))), WIDTHS[ring])
+
+
+_SPANS = tuple(map(_span, sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)} | {UNITS})))
+_PLACE_OF = {span.units: place for place, span in enumerate(_SPANS)}
 
 
 class BudgetRings(Steady):
@@ -107,7 +120,7 @@ class BudgetRings(Steady):
         self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
         # Of each span that was summed up: its ring's present slot then, and the sums.
-        self._sums: dict[int, tuple[int, float, float, float]] | None = None
+        self._sums: list[tuple[int, float, float, float] | None] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
 
@@ -152,9 +165,7 @@ class BudgetRings(Steady):
         """
         self._advance(self.at(now))
         self._load(
-            (3600 * hour + 1800, bad, total, seconds)
-            for hour, bad, total, seconds in hours
-            if 3600 * (hour + 1) <= now
+            (3600 * hour + 1800, bad, total, seconds) for hour, bad, total, seconds in hours if 3600 * (hour + 1) <= now
         )
 
     def _load(self, rows: Iterable[tuple[float, float, float, float]]) -> None:
@@ -190,41 +201,41 @@ class BudgetRings(Steady):
         at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
-        return self._spent(units, self._present())
+        span = _span(units)
+        newest = self._newest // span.width
+        bad, total, seconds = self._sum(span.ring, span.slots, newest)
+        present = self._present()[span.ring]
+        longest = span.slots * span.width * self.unit
+        return Spent(bad + present[0], total + present[1], min(seconds + present[2], longest))
 
-    def look(self, now: float) -> Mapping[int, Spent | None]:
-        """What each span of a burn holds: None when that is no event, and no more than that it was good if all were."""
+    def look(self, now: float) -> list[tuple[float, float, float] | None]:
+        """Bad events, events and seconds of each span of a burn, which is what ``spent`` tells but for its limit.
+
+        None where there is no event; where all were good, how many does not matter, and it is ``_GOOD``.
+        """
         at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
-        found: dict[int, Spent | None] = {}
+        newest, bad, total = self._newest, self._latest_bad, self._latest_total
+        sums = self._sums
+        if sums is None:
+            sums = self._sums = [None] * len(_SPANS)
+        found: list[tuple[float, float, float] | None] = []
         present: list[tuple[float, float, float]] = []
-        for units in _SPANS:
-            ring, slots = _slots_of(units)
-            width = WIDTHS[ring]
-            oldest = self._newest // width - slots
-            if self._latest_total // width <= oldest:
-                found[units] = None
-            elif self._latest_bad // width <= oldest:
-                found[units] = _GOOD
-            else:
-                present = present or self._present()
-                found[units] = self._spent(units, present)
+        for place, (_, ring, slots, width) in enumerate(_SPANS):
+            slot = newest // width
+            if bad // width <= slot - slots:
+                found.append(_GOOD if total // width > slot - slots else None)
+                continue
+            if not present:
+                present = self._present()
+            summed = sums[place]
+            if summed is None or summed[0] != slot:
+                # The same until the ring has a new slot: most spans are looked at far more often than that.
+                summed = sums[place] = (slot, *self._sum(ring, slots, slot))
+            now_bad, now_total, now_seconds = present[ring]
+            found.append((summed[1] + now_bad, summed[2] + now_total, summed[3] + now_seconds))
         return found
-
-    def _spent(self, units: int, present: list[tuple[float, float, float]]) -> Spent:
-        ring, slots = _slots_of(units)
-        newest = self._newest // WIDTHS[ring]
-        if self._sums is None:
-            self._sums = {}
-        sums = self._sums.get(units)
-        if sums is None or sums[0] != newest:
-            # The same until the ring has a new slot: most spans are looked at far more often than that.
-            sums = (newest, *self._sum(ring, slots, newest))
-            if units in _SPANS:
-                self._sums[units] = sums
-        bad, total, seconds = present[ring]
-        return Spent(sums[1] + bad, sums[2] + total, min(sums[3] + seconds, slots * WIDTHS[ring] * self.unit))
 
     def _present(self) -> list[tuple[float, float, float]]:
         """Bad events, events and seconds of the present slot of each ring."""
@@ -291,15 +302,6 @@ class BudgetRings(Steady):
         self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
 
 
-@cache
-def _slots_of(units: int) -> tuple[int, int]:
-    """The finest ring that is long enough, and how many of its slots that is."""
-    for ring, width in enumerate(WIDTHS):
-        if units <= width * SLOTS:
-            return ring, max(1, math.ceil(units / width))
-    return _RINGS - 1, SLOTS
-
-
 class Burning(NamedTuple):
     """How one of the four windows stands; rates are None where nothing was seen."""
 
@@ -351,13 +353,7 @@ def told(burn: Burn) -> BudgetTold | None:
 
 def burn_rate(plan: BudgetPlan, seen: Spent) -> float | None:
     """How many times too fast, over what was seen; None when that is no event at all."""
-    if not seen.total:
-        return None
-    share = seen.bad / seen.total
-    if plan.allowed <= 0:
-        # A budget of nothing is spent by the first bad event.
-        return math.inf if share else 0.0
-    return share / plan.allowed
+    return _rate(plan, seen)
 
 
 def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
@@ -367,36 +363,43 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     nor in the long window of an alert, which so fires when its share of the budget has been seen to be spent. A window
     of n slots, of which the newest is filling up, is whole from n - 1 slots on.
     """
-    seen = rings.look(now)
-    windows = tuple(_burning(plan, rings, window, seen) for window in BURN_WINDOWS)
-    used = _effective(plan, rings, UNITS, seen)
+    seen, unit = rings.look(now), rings.unit
+    windows = []
+    for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
+        long, short = _effective(plan, seen[long_place], whole * unit), _rate(plan, seen[short_place])
+        firing = plan.burn_alerts and long is not None and short is not None and min(long, short) > window.rate
+        windows.append(Burning(window, long, short, firing))
+    used = _effective(plan, seen[-1], _WHOLE * unit)
     left = None if used is None else 1 - used
-    rate = _rate(plan, seen[BURN_WINDOWS[0].long])
-    return Burn(left, _exhausted_in(plan, left, rate), _CALM if windows == _CALM else windows)
+    rate = _rate(plan, seen[_PLACES_OF_WINDOWS[0][0]])
+    burning = tuple(windows)
+    return Burn(left, _exhausted_in(plan, left, rate), _CALM if burning == _CALM else burning)
 
 
-def _burning(plan: BudgetPlan, rings: BudgetRings, window: BurnWindow, seen: Mapping[int, Spent | None]) -> Burning:
-    long, short = _effective(plan, rings, window.long, seen), _rate(plan, seen[window.short])
-    firing = long is not None and short is not None and plan.burn_alerts and min(long, short) > window.rate
-    return Burning(window, long, short, firing)
+def _rate(plan: BudgetPlan, seen: tuple[float, float, float] | None) -> float | None:
+    if seen is None or not seen[1]:
+        return None
+    if not seen[0]:
+        return 0.0
+    # A budget of nothing is spent by the first bad event.
+    return seen[0] / seen[1] / plan.allowed if plan.allowed > 0 else math.inf
 
 
-def _rate(plan: BudgetPlan, seen: Spent | None) -> float | None:
-    return None if seen is None else 0.0 if seen is _GOOD else burn_rate(plan, seen)
-
-
-def _effective(plan: BudgetPlan, rings: BudgetRings, units: int, seen: Mapping[int, Spent | None]) -> float | None:
-    spent = seen[units]
-    rate = _rate(plan, spent)
-    if not rate or spent is None:
+def _effective(plan: BudgetPlan, seen: tuple[float, float, float] | None, whole: float) -> float | None:
+    rate = _rate(plan, seen)
+    if not rate or seen is None or seen[2] >= whole:
         return rate
-    width = WIDTHS[_slots_of(units)[0]]
-    whole = (units - width) * rings.unit
-    return rate * min(1.0, spent.seconds / whole) if whole > 0 else rate
+    return rate * seen[2] / whole
 
 
-_GOOD = Spent(0.0, 1.0, 0.0)
-"""Stands for whatever is without a bad event: how many there are changes nothing."""
+_GOOD = (0.0, 1.0, 0.0)
+
+_PLACES_OF_WINDOWS = [
+    (_PLACE_OF[w.long], _PLACE_OF[w.short], w.long - _SPANS[_PLACE_OF[w.long]].width) for w in BURN_WINDOWS
+]
+"""Of each window: where in ``_SPANS`` its long and its short one are, and how many units make the long one whole."""
+
+_WHOLE = UNITS - WIDTHS[-1]
 
 _CALM = tuple(Burning(window, 0.0, 0.0, firing=False) for window in BURN_WINDOWS)
 """One for all budgets of which nothing was spent lately: that is most of them."""

@@ -191,7 +191,7 @@ class Track:
             before = self.settled(before)
             self.at, self._silence = now, None
             state = judge(self.plan, window.read(now), before, now, self._answers())
-            self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, state, now)
+            self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
         if type(taken) is Counts:
             bad, total = min(taken.bad, taken.total), taken.total
         elif value is None:

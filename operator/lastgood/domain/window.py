@@ -6,9 +6,7 @@ so nothing drifts; bins are added and subtracted, and counted anew once in every
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
@@ -27,8 +25,7 @@ _NOT_A_NUMBER = Nothing(Silence.NOT_UNDERSTOOD, "not a finite number, or one tha
 _WRONG_KIND = Nothing(Silence.NOT_UNDERSTOOD, "the source tells something that this indicator cannot be made of")
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """What a window holds."""
 
     value: float | None
@@ -132,7 +129,6 @@ class Window(Steady):
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
-        sample = usable(sample, self._kind)
         at = now + self._ahead
         if at >= self.last:
             self.last = at
@@ -140,27 +136,15 @@ class Window(Steady):
             at = self.at(now)
         place = self._place if at < self._slot_ends else self._advance(at)
         kind, counted = self._kind, self._events
-        value: float | None
-        if type(sample) is Counts:
+        if type(sample) is Gauge and -LARGEST <= sample.value <= LARGEST and kind is not _RATIO:
+            self._add_one(sample.value, place)
+        elif type(sample) is Counts and kind is _RATIO and 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST:
             bad, total = sample.bad, sample.total
             counted[place] += total
             self._sums[place] += bad if bad < total else total  # noqa: FURB136 - a call less
-        elif type(sample) is Gauge or (type(sample) is Points and len(sample.values) == 1):
-            value = sample.value if type(sample) is Gauge else sample.values[0]  # type: ignore[union-attr]
-            counted[place] += 1
-            if kind is _AVERAGE:
-                self._sums[place] += value
-            elif kind is _VALUE:
-                self.value = value
-            else:
-                self._observe(value, place)
-        elif type(sample) is Points:
-            self._add_points(sample.values, place)
-        elif type(sample) is Spread:
-            self._add_spread(sample, place)
-        else:
-            self._silence = cast("Nothing", sample)
-            return sample
+        elif not self._add_more(sample, place):
+            self._silence = refused = cast("Nothing", usable(sample, kind))
+            return refused
         self._at = at
         if not self._samples[place]:
             self._first[place] = at
@@ -260,15 +244,25 @@ class Window(Steady):
             self._slot_bins = [None] * self.slots
         return self._bins
 
-    def _add_points(self, values: tuple[float, ...], place: int) -> None:
-        self._events[place] += len(values)
+    def _add_one(self, value: float, place: int) -> None:
+        self._events[place] += 1
         if self._kind is _AVERAGE:
-            self._sums[place] += sum(values)
+            self._sums[place] += value
         elif self._kind is _VALUE:
-            self.value = values[-1] if values else self.value
+            self.value = value
         else:
-            for value in values:
-                self._observe(value, place)
+            self._observe(value, place)
+
+    def _add_more(self, sample: Sample, place: int) -> bool:
+        """Put in what is no single number; False for what cannot be taken."""
+        if isinstance(usable(sample, self._kind), Nothing):
+            return False
+        if type(sample) is Points:
+            for value in sample.values:
+                self._add_one(value, place)
+        elif type(sample) is Spread:
+            self._add_spread(sample, place)
+        return True
 
     def _observe(self, value: float, place: int) -> None:
         bins = self._bins
