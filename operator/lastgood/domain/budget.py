@@ -119,8 +119,8 @@ class BudgetRings(Steady):
         self._seconds = array("H", bytes(2 * _PLACES))
         self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
-        # Of each span that was summed up: its ring's present slot then, and the sums.
-        self._sums: list[tuple[int, float, float, float] | None] | None = None
+        # Of each span that was summed up: its ring's present slot then, and the three sums.
+        self._sums: array[float] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
 
@@ -219,7 +219,7 @@ class BudgetRings(Steady):
         newest, bad, total = self._newest, self._latest_bad, self._latest_total
         sums = self._sums
         if sums is None:
-            sums = self._sums = [None] * len(_SPANS)
+            sums = self._sums = array("d", [-1.0] * 4 * len(_SPANS))
         found: list[tuple[float, float, float] | None] = []
         present: list[tuple[float, float, float]] = []
         for place, (_, ring, slots, width) in enumerate(_SPANS):
@@ -229,12 +229,12 @@ class BudgetRings(Steady):
                 continue
             if not present:
                 present = self._present()
-            summed = sums[place]
-            if summed is None or summed[0] != slot:
+            if sums[4 * place] != slot:
                 # The same until the ring has a new slot: most spans are looked at far more often than that.
-                summed = sums[place] = (slot, *self._sum(ring, slots, slot))
+                sums[4 * place : 4 * place + 4] = array("d", (slot, *self._sum(ring, slots, slot)))
+            _, was_bad, was_total, was_seconds = sums[4 * place : 4 * place + 4]
             now_bad, now_total, now_seconds = present[ring]
-            found.append((summed[1] + now_bad, summed[2] + now_total, summed[3] + now_seconds))
+            found.append((was_bad + now_bad, was_total + now_total, was_seconds + now_seconds))
         return found
 
     def _present(self) -> list[tuple[float, float, float]]:

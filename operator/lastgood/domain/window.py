@@ -136,8 +136,14 @@ class Window(Steady):
             at = self.at(now)
         place = self._place if at < self._slot_ends else self._advance(at)
         kind, counted = self._kind, self._events
-        if type(sample) is Gauge and -LARGEST <= sample.value <= LARGEST and kind is not _RATIO:
-            self._add_one(sample.value, place)
+        value = math.nan
+        if type(sample) is Gauge:
+            value = sample.value
+        elif type(sample) is Points and len(sample.values) == 1:
+            value = sample.values[0]
+        # The two that most samples are, then all others.
+        if -LARGEST <= value <= LARGEST and kind is not _RATIO:
+            self._add_one(value, place)
         elif type(sample) is Counts and kind is _RATIO and 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST:
             bad, total = sample.bad, sample.total
             counted[place] += total
