@@ -18,7 +18,6 @@ from lastgood.domain.model import Key
 from lastgood.domain.objective import ObjectiveState, Standing
 from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.track import Track
-from lastgood.domain.window import Aggregate
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG = (0.01, 0.025, 0.05, 0.055, 0.06, 0.075, 0.1, 0.25, 0.5, 1, 5)
@@ -80,8 +79,8 @@ class _Measuring(Collector):
         samples = CounterMetricFamily("lastgood_source_samples", "Samples of sources.", labels=["kind", "result"])
         for key, (track, state) in list(self._metrics.objectives.items()):
             standing.add_metric(key, _STANDINGS[state.state])
-            if isinstance(track.seen, Aggregate) and track.seen.value is not None:
-                value.add_metric(key, track.seen.value)
+            if track.value is not None:
+                value.add_metric(key, track.value)
             burn = track.burn
             if burn is not None and burn.left is not None:
                 left.add_metric(key, burn.left)
