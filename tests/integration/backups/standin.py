@@ -14,6 +14,7 @@ from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot
 class Restic:
     def __init__(self, folder: Path, name: str = "primary") -> None:
         self.name, self.folder = name, folder
+        self.sizes: dict[str, int] = {}
         self.environment = {
             "PATH": "/usr/bin:/bin",
             "RESTIC_REPOSITORY": str(folder / "repo"),
@@ -39,6 +40,7 @@ class Restic:
 
     async def made(self, output: str, size: int | None = None) -> Snapshot:
         summary = json.loads(output.splitlines()[-1])
+        self.sizes[summary["snapshot_id"][:8]] = summary["total_bytes_processed"]
         found = [each for each in await self.snapshots({}) if each.id.startswith(summary["snapshot_id"])]
         return Snapshot(
             found[0].id, found[0].time, found[0].tags, summary["total_bytes_processed"], summary["data_added"]
@@ -92,8 +94,7 @@ class Restic:
             own = dict(tag.split("=", 1) for tag in each.get("tags", []))
             if all(own.get(key) == value for key, value in tags.items()):
                 time = datetime.fromisoformat(each["time"][:26].rstrip("Z") + "+00:00").timestamp()
-                size = json.loads((await self.run("stats", "--json", "--mode=restore-size", each["id"]))[1])
-                found.append(Snapshot(each["id"], time, own, size["total_size"]))
+                found.append(Snapshot(each["id"], time, own, self.sizes.get(each["id"][:8], 0)))
         return sorted(found, key=lambda each: each.time)
 
     async def fetch(self, snapshot: str, into: Path, *, include: Sequence[str] = ()) -> None:

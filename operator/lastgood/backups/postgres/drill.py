@@ -1,5 +1,6 @@
 """Restore tests of dumps: into a server in the pod that is thrown away."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ async def test_dumps(
         return verdict(began, repository, [f"{failed.reason}: {failed.message}"], "")
     tables = sum(len(each.tables) for each in found.databases.values())
     rows = sum(each.rows for each in found.databases.values())
-    good = f"{', '.join(found.databases)}: {tables} tables, {rows} rows, checksums equal; {len(assertions)} assertions hold"
+    good = f"{', '.join(found.databases)}: {tables} tables, {rows} rows, checksums equal; "
+    good += f"{len(assertions)} assertions hold"
     return verdict(began, repository, told, good)
 
 
@@ -93,10 +95,8 @@ async def _database(
     wanted = point.databases[name]
     async with server.session(doing=f"making {name}") as connection:
         make = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}")
-        try:
+        with contextlib.suppress(psycopg.errors.DuplicateDatabase):  # "postgres" is there from the start
             await connection.execute(make.format(sql.Identifier(name), sql.Literal(wanted.encoding)))
-        except psycopg.errors.DuplicateDatabase:
-            pass  # "postgres" is there from the start
     options = ["--no-tablespaces"] + ([] if point.has_globals else ["--no-owner", "--no-privileges"])
     dump = dump_of(point.snapshots, name, repository.name)
     await load(client, repository, dump, server.conninfo(name), work, options=options)

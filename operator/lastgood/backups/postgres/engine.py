@@ -44,10 +44,10 @@ class Logical:
         """Put the data where it is wanted."""
         return await self._restore.restore(work, repository, restore)
 
-    async def validate(self, _work: Path, restore: RestoreJob) -> str:
+    async def validate(self, work: Path, restore: RestoreJob) -> str:  # noqa: ARG002
         """Run the assertions on what was restored."""
         return await self._restore.validate(restore)
 
-    async def swap(self, _work: Path, restore: RestoreJob) -> str:
+    async def swap(self, work: Path, restore: RestoreJob) -> str:  # noqa: ARG002
         """Give the restored database the name."""
         return await self._restore.swap(restore)

@@ -41,7 +41,7 @@ _KNOWN: Sequence[tuple[str, PgReason, str]] = [
             r"all replication slots are in use|max_wal_senders"
         ),
         PgReason.SERVER_FULL,
-        "the server has no connection or slot to spare: raise max_connections, max_wal_senders or max_replication_slots",
+        "the server has no connection or slot to spare: raise max_connections, max_wal_senders and the like",
     ),
     (
         r"(SSL|TLS|certificate|tlsv1)",
@@ -65,7 +65,8 @@ _KNOWN: Sequence[tuple[str, PgReason, str]] = [
     (
         (
             r"Connection refused|could not translate host name|timeout expired|No route to host|Network is unreachable|"
-            r"could not connect|connection to server|server closed the connection|terminating connection|Name or service|"
+            r"could not connect|connection to server|server closed the connection|terminating connection|"
+            r"Name or service|"
             r"no connection to the server|the database system is (starting up|shutting down|in recovery)"
         ),
         PgReason.UNREACHABLE,

@@ -33,7 +33,8 @@ class Done:
     errors: str
 
 
-async def _tail(stream: asyncio.StreamReader) -> str:
+async def tail(stream: asyncio.StreamReader) -> str:
+    """The last of what a stream gives, read to its end."""
     kept = b""
     while chunk := await stream.read(65536):
         kept = (kept + chunk)[-_KEPT:]
@@ -67,7 +68,7 @@ async def run(command: Sequence[str], *, cwd: Path | None = None) -> Done:
     assert process.stdout  # noqa: S101
     assert process.stderr  # noqa: S101
     try:
-        output, errors = await asyncio.gather(_tail(process.stdout), _tail(process.stderr))
+        output, errors = await asyncio.gather(tail(process.stdout), tail(process.stderr))
         return Done(await process.wait(), output, errors)
     finally:
         await asyncio.shield(end(process))

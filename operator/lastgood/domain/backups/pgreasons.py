@@ -34,6 +34,8 @@ class PgReason(StrEnum):
     """A setting of the server stands in the way: wal_level, max_wal_senders, max_replication_slots, summarize_wal."""
     SLOT_LOST = "SlotLost"
     """The server has dropped write-ahead log that the slot had not delivered: a new base is needed, and made."""
+    KEEPS_UNLIMITED = "KeepsUnlimited"
+    """A warning: a slot that nobody reads may fill the server's disk."""
     RECEIVER_BEHIND = "ReceiverBehind"
     """The write-ahead log of the tick did not arrive in time."""
     WAL_GAP = "WalGap"
