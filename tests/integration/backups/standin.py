@@ -77,8 +77,9 @@ class Restic:
             for process in (source, sink):
                 if process.returncode is None:
                     process.kill()
-                    await process.wait()
-            ending.cancel()
+            await source.stdout.read()
+            await source.wait()
+            await asyncio.wait([ending, saying])
 
     @staticmethod
     async def _outcome(sink: asyncio.subprocess.Process) -> tuple[int, str, str]:
@@ -118,6 +119,7 @@ class Restic:
                 sink.stdin.close()
             except (BrokenPipeError, ConnectionResetError):
                 source.kill()
+                await source.stdout.read()
             code, fed = await sink.wait(), await source.wait()
             if code or fed:
                 errors.seek(0)

@@ -1,7 +1,7 @@
 """PostgreSQL: dumps, base backups, write-ahead log and increments, by PostgreSQL's own tools."""
 
 from lastgood.api.backupjob import JobSpec
-from lastgood.backups.postgres.engine import Logical
+from lastgood.backups.postgres.engine import Logical, Physical, Wal
 from lastgood.backups.postgres.server import Server
 from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.backups.ports import Engine, JobFailed, Places
@@ -26,5 +26,11 @@ def engines(spec: JobSpec, paths: Places) -> Engine:
         raise JobFailed(PgReason.BAD_DSN, "the DSN's Secret is not mounted: name an existing key") from None
     authority = ca if ca.exists() else None
     server = Server(text, scratch=paths.scratch, ca=authority)
-    to = server if other == text else Server(other, scratch=paths.scratch, ca=authority)
-    return Logical(spec, server, to)
+    match method(spec):
+        case "wal":
+            return Wal(spec, server, paths)
+        case "physical":
+            return Physical(spec, server, paths)
+        case _:
+            to = server if other == text else Server(other, scratch=paths.scratch, ca=authority)
+            return Logical(spec, server, to)

@@ -7,9 +7,15 @@ from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import JobSpec, RestoreJob
 from lastgood.backups.postgres.drill import test_dumps
 from lastgood.backups.postgres.logical import Dumps
+from lastgood.backups.postgres.physical import PhysicalBackups
+from lastgood.backups.postgres.receiver import Receiver
+from lastgood.backups.postgres.rehearsal import test_base
 from lastgood.backups.postgres.restoring import LogicalRestore
 from lastgood.backups.postgres.server import Server
-from lastgood.domain.backups.ports import Point, Repository
+from lastgood.backups.postgres.spool import Spool
+from lastgood.backups.postgres.volume import VolumeRestore
+from lastgood.backups.postgres.wal import WalBackups
+from lastgood.domain.backups.ports import Places, Point, Repository
 
 
 class Logical:
@@ -51,3 +57,65 @@ class Logical:
     async def swap(self, work: Path, restore: RestoreJob) -> str:  # noqa: ARG002
         """Give the restored database the name."""
         return await self._restore.swap(restore)
+
+
+class _Whole:
+    """What wal and physical share: they restore a whole server onto its own volume."""
+
+    def __init__(self, spec: JobSpec, server: Server, places: Places) -> None:
+        self._server = server
+        self._restore = VolumeRestore(server, places)
+        self._assertions = spec.spec.verification.restore_test.assertions
+
+    async def test(self, work: Path, repository: Repository, point: Point) -> Verified:
+        """Start what was stored in the pod, led through its log, and look for what the backup left in it."""
+        return await test_base(work, repository, point, self._server.database, self._assertions)
+
+    async def verify(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """See that chain and log are whole in this repository."""
+        return await self._restore.verify(work, repository, restore)
+
+    async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """Put the server's data onto its volume, what is there kept beside it."""
+        return await self._restore.restore(work, repository, restore)
+
+    async def validate(self, work: Path, restore: RestoreJob) -> str:
+        """Start the restored server in the pod and run the assertions."""
+        return await self._restore.validate(work, restore)
+
+
+class Wal(_Whole):
+    """pg_basebackup and pg_receivewal."""
+
+    def __init__(self, spec: JobSpec, server: Server, places: Places) -> None:
+        super().__init__(spec, server, places)
+        self._backups = WalBackups(server, spec.slot, places.spool)
+        self._receiver = Receiver(server, spec.slot, Spool(places.spool))
+
+    async def full(self, work: Path, repository: Repository, tags: Mapping[str, str]) -> BackupStatus:
+        """Make a new base."""
+        return await self._backups.full(work, repository, tags)
+
+    async def incremental(self, work: Path, repository: Repository, tags: Mapping[str, str]) -> BackupStatus:
+        """Seal, check and ship what was received."""
+        return await self._backups.incremental(work, repository, tags)
+
+    async def receive(self, work: Path, repository: Repository) -> None:  # noqa: ARG002
+        """Receive until cancelled."""
+        await self._receiver.run()
+
+
+class Physical(_Whole):
+    """pg_basebackup and its increments."""
+
+    def __init__(self, spec: JobSpec, server: Server, places: Places) -> None:
+        super().__init__(spec, server, places)
+        self._backups = PhysicalBackups(server)
+
+    async def full(self, work: Path, repository: Repository, tags: Mapping[str, str]) -> BackupStatus:
+        """Copy the server."""
+        return await self._backups.full(work, repository, tags)
+
+    async def incremental(self, work: Path, repository: Repository, tags: Mapping[str, str]) -> BackupStatus:
+        """Copy what has changed since the newest copy whose chain is whole."""
+        return await self._backups.incremental(work, repository, tags)

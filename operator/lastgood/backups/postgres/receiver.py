@@ -69,7 +69,7 @@ class Receiver:
     async def _idle(self, seconds: float, folder: Path) -> None:
         """Wait, unless a new base gives another folder: then it goes on at once."""
         until = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < until and self._spool.current() == folder:
+        while asyncio.get_running_loop().time() < until and self._spool.current() == folder:  # noqa: ASYNC110
             await asyncio.sleep(min(_LOOK_SECONDS, seconds))
 
     async def _once(self, client: Tools, folder: Path) -> JobFailed | None:
@@ -97,5 +97,6 @@ class Receiver:
                     await process.wait()
             return translated(saying.result(), doing="pg_receivewal")
         finally:
-            await asyncio.shield(end(process))
             saying.cancel()
+            await asyncio.wait([saying])
+            await asyncio.shield(end(process))

@@ -43,16 +43,23 @@ async def tail(stream: asyncio.StreamReader) -> str:
 
 async def end(process: asyncio.subprocess.Process) -> None:
     """End a child that is no longer wanted, politely at first."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), _GRACE)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    ending = asyncio.ensure_future(_ended(process))
+    for stop in (process.terminate, process.kill):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                stop()
+        await asyncio.wait([ending], timeout=_GRACE)
+        if ending.done():
+            return
+    await ending
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Wait for a child, and read what is left: asyncio sees the end of one only when its pipes are empty."""
+    for stream in (process.stdout, process.stderr):
+        while stream is not None and await stream.read(65536):
+            pass
+    await process.wait()
 
 
 async def run(command: Sequence[str], *, cwd: Path | None = None) -> Done:

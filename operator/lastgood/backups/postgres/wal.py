@@ -181,8 +181,8 @@ def _warnings(there: Slot, name: str) -> list[Any]:
     if not there.unlimited:
         return []
     message = (
-        f"max_slot_wal_keep_size is unlimited: while nothing receives, slot {name} keeps log until the server's disk is "
-        "full; set it to what the disk can spare"
+        f"max_slot_wal_keep_size is unlimited: while nothing receives, slot {name} keeps log until the server's disk "
+        "is full; set it to what the disk can spare"
     )
     return [_condition("SlotLimited", PgReason.KEEPS_UNLIMITED, message)]
 
