@@ -38,10 +38,11 @@ class VolumeRestore:
         began = time.monotonic()
         target = self._target(restore)
         fresh, kept = _beside(target, restore, "restored"), _beside(target, restore, "before")
-        if kept.exists() and not fresh.exists():
+        was_kept, was_made = await asyncio.to_thread(lambda: (kept.exists(), fresh.exists()))
+        if was_kept and not was_made:
             return f"{target} is restored already; what was there before is in {kept.name}"
         plan = await planned(repository, restore.backup)
-        if not kept.exists():
+        if not was_kept:
             await self._fits(target, plan)
             await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
             until = await self._filled(plan, repository, restore, fresh, work)
@@ -134,10 +135,11 @@ class VolumeRestore:
                 ) as server,
                 server.session(doing="looking at what was restored") as connection,
             ):
-                if restore.time is None and (missing := await sentinel(connection, plan)):
-                    raise JobFailed(PgReason.WAL_GAP, f"{missing}. The server's data is untouched")
+                missing = "" if restore.time else await sentinel(connection, plan)
         except JobFailed as failed:
             raise unreachable(failed) from None
+        if missing:
+            raise JobFailed(PgReason.WAL_GAP, f"{missing}. The server's data is untouched")
         (fresh / "backup_manifest").unlink(missing_ok=True)  # it describes the base, which this is no longer
         marks = _marks(fresh, restore)
         await asyncio.to_thread(marks.write_text, found.superuser)
