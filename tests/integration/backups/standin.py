@@ -5,10 +5,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot
+
+
+def failed(reason: str, text: str) -> JobFailed:
+    return JobFailed(reason, text)
 
 
 class Restic:
@@ -28,7 +32,7 @@ class Restic:
         )
         output, errors = await process.communicate()
         if check and process.returncode:
-            raise JobFailed("RepositoryFailed", errors.decode()[-500:])
+            raise failed("RepositoryFailed", errors.decode()[-500:])
         return process.returncode or 0, output.decode(), errors.decode()
 
     async def ensure(self, like: Repository | None = None) -> None:
@@ -67,11 +71,11 @@ class Restic:
                 sink.stdin.write(chunk)
                 await sink.stdin.drain()
             if await source.wait() != 0:
-                raise JobFailed("CommandFailed", (await saying).decode()[-2000:])
+                raise failed("CommandFailed", (await saying).decode()[-2000:])
             sink.stdin.close()
             code, output, errors = await ending
             if code:
-                raise JobFailed("RepositoryFailed", errors[-500:])
+                raise failed("RepositoryFailed", errors[-500:])
             return await self.made(output)
         finally:
             for process in (source, sink):
@@ -94,7 +98,7 @@ class Restic:
         for each in json.loads(output or "[]") or []:
             own = dict(tag.split("=", 1) for tag in each.get("tags", []))
             if all(own.get(key) == value for key, value in tags.items()):
-                time = datetime.fromisoformat(each["time"][:26].rstrip("Z") + "+00:00").timestamp()
+                time = datetime.fromisoformat(each["time"][:26].rstrip("Z")).replace(tzinfo=UTC).timestamp()
                 found.append(Snapshot(each["id"], time, own, self.sizes.get(each["id"][:8], 0)))
         return sorted(found, key=lambda each: each.time)
 
@@ -123,7 +127,7 @@ class Restic:
             code, fed = await sink.wait(), await source.wait()
             if code or fed:
                 errors.seek(0)
-                raise JobFailed("CommandFailed", errors.read().decode()[-2000:])
+                raise failed("CommandFailed", errors.read().decode()[-2000:])
 
     async def copy_to(self, other: Repository, snapshots: Sequence[str]) -> None:
         raise NotImplementedError

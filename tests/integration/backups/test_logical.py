@@ -188,8 +188,8 @@ async def test_a_dump_that_dies_half_way_leaves_no_point(shared: Server, shop: s
     async def kill() -> None:
         while not shared.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            f"WHERE application_name = 'pg_dump' AND datname = '{shop}' AND query ~ 'COPY.*accounts'"
-        ):
+            f"WHERE datname = '{shop}' AND query ~ '^COPY.*accounts' AND state = 'active'"
+        ):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
     shared.execute("INSERT INTO pgbench_accounts SELECT aid + 1e7::int, 1, 1, filler FROM pgbench_accounts", shop)
@@ -221,10 +221,10 @@ async def test_a_drill_sees_what_is_not_as_it_was(shared: Server, shop: str, sta
     # Another full dump, which costs what has changed.
     assert second.stored_bytes < first.stored_bytes / 2
     assert second.size_bytes > first.size_bytes * 0.9
-    one, two = (await stage.repository.snapshots({"backup": name}) for name in ("one", "two"))
+    one, two = [await stage.repository.snapshots({"backup": name}) for name in ("one", "two")]
     mixed = [
-        next(e for e in await one if e.tags["part"] == "manifest"),
-        next(e for e in await two if e.tags["part"] == "dump"),
+        next(e for e in one if e.tags["part"] == "manifest"),
+        next(e for e in two if e.tags["part"] == "dump"),
     ]
     verified = await made.test(stage.work(), stage.repository, Point("one", 0.0, mixed))
     assert not verified.passed

@@ -183,7 +183,7 @@ async def test_a_gap_in_what_was_shipped_is_caught(own: Server, stage: Stage) ->
         for number in range(3):
             note(own, f"{number}")
             await made.incremental(stage.work(), stage.repository, tags(f"tick-{number}"))
-        snapshot, folder = await shipped(stage, "tick-1")
+        snapshot, _ = await shipped(stage, "tick-1")
         await stage.repository.forget([snapshot.id])
         verified = await made.test(stage.work(), stage.repository, Point("tick-2", 0.0))
         assert not verified.passed

@@ -32,7 +32,7 @@ def chain(backup: str, members: Mapping[str, Member]) -> Sequence[Member]:
     while wanted:
         member = members.get(wanted)
         if member is None:
-            after = f", which {found[-1].backup} builds on" if found else ""
+            after = f", which {found[-1].backup} builds on," if found else ""
             message = f"{wanted}{after} is missing"
             raise Broken(message)
         if member in found:
