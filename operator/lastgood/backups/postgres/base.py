@@ -148,6 +148,7 @@ async def stored(
         "xid": base.began.xid,
         "superuser": base.superuser,
         "segment": str(facts.segment_bytes),
+        "size": str(base.size_bytes),
     }
     await asyncio.to_thread((base.folder / POINT).write_text, json.dumps(about))
     # A role's name may hold what a tag may not; the file has it.

@@ -99,7 +99,7 @@ async def _database(
             await connection.execute(make.format(sql.Identifier(name), sql.Literal(wanted.encoding)))
     options = ["--no-tablespaces"] + ([] if point.has_globals else ["--no-owner", "--no-privileges"])
     dump = dump_of(point.snapshots, name, repository.name)
-    await load(client, repository, dump, server.conninfo(name), work, options=options)
+    await load(client, repository, dump, server.conninfo(name), work, size_bytes=point.sizes[name], options=options)
     async with server.session(name, doing=f"counting the rows of {name}") as connection:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         return [f"{name}: {each}" for each in differences(wanted, await tally(connection, await prepare(connection)))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lastgood.backups.postgres.errors import translated
 from lastgood.backups.postgres.logical import dump_file
-from lastgood.backups.postgres.run import environment, run
+from lastgood.backups.postgres.run import environment, heard, retold, run
 from lastgood.backups.postgres.tools import Tools
 from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot
@@ -34,38 +34,40 @@ async def load(
     conninfo: str,
     work: Path,
     *,
+    size_bytes: int,
     options: Sequence[str] = (),
 ) -> None:
-    """Restore a dump into an empty database, by several processes where scratch has room for it."""
+    """Restore a dump into an empty database, by several processes where scratch has room for it (``size_bytes``)."""
     database = snapshot.tags["database"]
     command = [client.path("pg_restore"), f"--dbname={conninfo}", "--exit-on-error", "--no-password", *options]
     jobs = min(_MOST_JOBS, os.cpu_count() or 1)
     free = (await asyncio.to_thread(shutil.disk_usage, work)).free
-    if jobs == 1 or free < snapshot.size_bytes * _ROOM:
-        await _feed(repository, snapshot, command)
+    if jobs == 1 or free < size_bytes * _ROOM:
+        await _feed(repository, snapshot, command, work)
         return
     folder = work / f"dump-{snapshot.id[:12]}"
     await repository.fetch(snapshot.id, folder)
     try:
         done = await run([*command, f"--jobs={jobs}", str(folder / dump_file(database))])
-        if done.code != 0:
-            raise translated(done.errors, doing=f"pg_restore of {database}", otherwise=PgReason.RESTORE_FAILED)
+        if done.status != 0:
+            raise translated(done.error, doing=f"pg_restore of {database}", otherwise=PgReason.RESTORE_FAILED)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def replace(client: Tools, repository: Repository, snapshot: Snapshot, conninfo: str) -> None:
+async def replace(client: Tools, repository: Repository, snapshot: Snapshot, conninfo: str, work: Path) -> None:
     """Restore a dump over what is there, in one transaction: all of it or nothing."""
     # --jobs would be faster, and would leave half a database when it fails; the two exclude each other.
     options = ["--clean", "--if-exists", "--exit-on-error", "--single-transaction", "--no-password"]
-    await _feed(repository, snapshot, [client.path("pg_restore"), f"--dbname={conninfo}", *options])
+    command = [client.path("pg_restore"), f"--dbname={conninfo}", *options]
+    await _feed(repository, snapshot, command, work)
 
 
-async def _feed(repository: Repository, snapshot: Snapshot, command: Sequence[str]) -> None:
+async def _feed(repository: Repository, snapshot: Snapshot, command: Sequence[str], work: Path) -> None:
     database = snapshot.tags["database"]
+    errors = work / f"{snapshot.id}.errors"
     try:
-        await repository.read(snapshot.id, dump_file(database), command, environment=environment())
+        await repository.read(snapshot.id, dump_file(database), heard(command, errors), environment=environment())
     except JobFailed as failed:
-        if failed.reason not in {"CommandFailed", "SourceFailed"}:
-            raise
-        raise translated(failed.message, doing=f"pg_restore of {database}", otherwise=PgReason.RESTORE_FAILED) from None
+        doing = f"pg_restore of {database}"
+        raise retold(failed, errors, doing=doing, otherwise=PgReason.RESTORE_FAILED) from None

@@ -13,7 +13,7 @@ import psycopg
 from lastgood.api.backup import BackupStatus, Copy
 from lastgood.backups.postgres.errors import translated
 from lastgood.backups.postgres.points import POINT, exact, stamp
-from lastgood.backups.postgres.run import environment, run
+from lastgood.backups.postgres.run import environment, heard, retold, run
 from lastgood.backups.postgres.server import Server
 from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.backups.postgres.tools import Tools, tools
@@ -67,7 +67,10 @@ class Dumps:
                 "client": client.major,
                 "server": facts.version,
                 "globals": self._globals,
-                "databases": {name: found.as_json() for name, found in tallies.items()},
+                "databases": {
+                    name: {**found.as_json(), "dumpBytes": snapshot.size_bytes}
+                    for (name, found), snapshot in zip(tallies.items(), made, strict=True)
+                },
             }
             await asyncio.to_thread((folder / POINT).write_text, json.dumps(point))
             made.append(await repository.store(folder, tags={**tags, "part": "manifest"}))
@@ -124,7 +127,7 @@ class Dumps:
         """Dump one database while its tables are counted in the same snapshot."""
         counting = asyncio.ensure_future(self._tally(view))
         try:
-            made.append(await self._store(client, view, repository, tags))
+            made.append(await self._store(client, view, repository, tags, work))
             await self._list(client, repository, made[-1], view.database, work)
             return await counting
         finally:
@@ -137,7 +140,9 @@ class Dumps:
         except psycopg.Error as error:
             raise translated(str(error), doing=f"counting the rows of {view.database}") from None
 
-    async def _store(self, client: Tools, view: View, repository: Repository, tags: Mapping[str, str]) -> Snapshot:
+    async def _store(
+        self, client: Tools, view: View, repository: Repository, tags: Mapping[str, str], work: Path
+    ) -> Snapshot:
         command = [
             client.path("pg_dump"),
             f"--dbname={self._server.conninfo(view.database)}",
@@ -149,15 +154,16 @@ class Dumps:
             f"--lock-wait-timeout={_LOCK_WAIT_MS}",
             "--no-password",
         ]
+        errors = work / f"{dump_file(view.database)}.errors"
         try:
             return await repository.store_output(
-                command,
+                heard(command, errors),
                 file=dump_file(view.database),
                 tags={**tags, "part": "dump", "database": view.database},
                 environment=environment(),
             )
         except JobFailed as failed:
-            raise retold(failed, f"pg_dump of {view.database}") from None
+            raise retold(failed, errors, doing=f"pg_dump of {view.database}") from None
 
     @staticmethod
     async def _list(client: Tools, repository: Repository, snapshot: Snapshot, database: str, work: Path) -> None:
@@ -185,17 +191,11 @@ class Dumps:
             "--no-password",
         ]
         done = await run(command)
-        if done.code != 0:
-            raise translated(done.errors, doing="pg_dumpall of roles and tablespaces")
+        if done.status != 0:
+            raise translated(done.error, doing="pg_dumpall of roles and tablespaces")
 
 
 def dump_file(database: str) -> str:
     """Name of a database's dump in its snapshot; a database's name may hold what a file's may not."""
     plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "_" for sign in database)
     return f"{plain}.dump"
-
-
-def retold(failed: JobFailed, doing: str) -> JobFailed:
-    """Give a failed command of the repository's the reason that the tool's own words stand for."""
-    told = translated(failed.message, doing=doing)
-    return failed if told.reason == PgReason.SOURCE_FAILED else told

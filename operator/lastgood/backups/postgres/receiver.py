@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 
 from lastgood.backups.postgres.errors import translated
-from lastgood.backups.postgres.run import end, environment, tail
+from lastgood.backups.postgres.run import environment
 from lastgood.backups.postgres.server import Server
 from lastgood.backups.postgres.spool import Spool
 from lastgood.backups.postgres.tools import Tools, tools
+from lastgood.backups.process import finish, started
 from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.backups.ports import JobFailed
 
@@ -74,29 +75,23 @@ class Receiver:
 
     async def _once(self, client: Tools, folder: Path) -> JobFailed | None:
         """Run it until it ends, or until there is another folder to receive into: then None."""
-        process = await asyncio.create_subprocess_exec(
-            *receiving(client, self._server, self._slot, folder),
-            stdin=asyncio.subprocess.DEVNULL,
+        async with started(
+            receiving(client, self._server, self._slot, folder),
+            environment=environment(),
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment(),
-        )
-        assert process.stderr  # noqa: S101
-        saying = asyncio.ensure_future(tail(process.stderr))
-        told = 0.0
-        try:
-            while process.returncode is None:
-                if self._spool.current() != folder:
-                    return None
-                now = asyncio.get_running_loop().time()
-                if now - told > _TELL_SECONDS:
-                    await self._spool.tell("Receiving")
-                    told = now
-                await asyncio.wait([saying], timeout=_LOOK_SECONDS)
-                if saying.done():
-                    await process.wait()
-            return translated(saying.result(), doing="pg_receivewal")
-        finally:
-            saying.cancel()
-            await asyncio.wait([saying])
-            await asyncio.shield(end(process))
+        ) as child:
+            ending = asyncio.ensure_future(finish(child, None))
+            told = 0.0
+            try:
+                while not ending.done():
+                    if self._spool.current() != folder:
+                        return None
+                    now = asyncio.get_running_loop().time()
+                    if now - told > _TELL_SECONDS:
+                        await self._spool.tell("Receiving")
+                        told = now
+                    await asyncio.wait([ending], timeout=_LOOK_SECONDS)
+            finally:
+                ending.cancel()
+                await asyncio.wait([ending])
+            return translated(child.error, doing="pg_receivewal")

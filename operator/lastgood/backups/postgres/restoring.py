@@ -26,6 +26,8 @@ class Held:
     snapshots: Sequence[Snapshot]
     major: int
     databases: dict[str, Tally]
+    sizes: dict[str, int]
+    """Bytes of each database's dump."""
     has_globals: bool
     time: str
 
@@ -35,7 +37,8 @@ async def held(repository: Repository, snapshots: Sequence[Snapshot], work: Path
     found = await described(repository, snapshots, "manifest", work)
     try:
         databases = {name: Tally.from_json(each) for name, each in found["databases"].items()}
-        point = Held(snapshots, int(found["major"]), databases, bool(found["globals"]), str(found["time"]))
+        sizes = {name: int(each["dumpBytes"]) for name, each in found["databases"].items()}
+        point = Held(snapshots, int(found["major"]), databases, sizes, bool(found["globals"]), str(found["time"]))
     except (KeyError, TypeError, ValueError):
         message = f"the point's manifest in repository {repository.name} is not as Lastgood writes it"
         raise JobFailed(PgReason.POINT_INCOMPLETE, message) from None
@@ -74,7 +77,7 @@ class LogicalRestore:
         if into is not None and into.in_place:
             for database in point.databases:
                 dump = dump_of(point.snapshots, database, repository.name)
-                await replace(client, repository, dump, self._server.conninfo(database))
+                await replace(client, repository, dump, self._server.conninfo(database), work)
             took = time.monotonic() - began
             return (
                 f"{', '.join(point.databases)}: as of {point.time}, restored in place in {took:.0f} s; "
@@ -88,7 +91,7 @@ class LogicalRestore:
             name, like=database, encoding=held_then.encoding, uid=restore.uid, reserved=reserved
         )
         dump = dump_of(point.snapshots, database, repository.name)
-        await load(client, repository, dump, self._server.conninfo(name), work)
+        await load(client, repository, dump, self._server.conninfo(name), work, size_bytes=point.sizes[database])
         async with self._server.session(name, doing=f"counting the rows of {name}") as connection:
             told = differences(held_then, await _tally(connection))
         if told:

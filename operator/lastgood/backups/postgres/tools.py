@@ -52,7 +52,7 @@ async def _major(folder: Path) -> int:
     if folder not in known:
         done = await run([str(folder / "pg_dump"), "--version"])
         found = _VERSION.search(done.output)
-        if done.code != 0 or not found:
+        if done.status != 0 or not found:
             return 0
         known[folder] = int(found[1])
     return known[folder]

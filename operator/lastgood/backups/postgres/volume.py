@@ -109,7 +109,7 @@ class VolumeRestore:
                 message = "the server still answers at the DSN: stop it (spec.stop), or its data would be torn apart"
                 raise JobFailed(PgReason.SERVER_RUNNING, message)
         free = shutil.disk_usage(target).free
-        if free < (needed := int(sum(each.size_bytes for each in plan.chain) * _ROOM)):
+        if free < (needed := int(sum(int(each.tags["size"]) for each in plan.chain) * _ROOM)):
             message = (
                 f"the volume has {free >> 20} MiB free, and the restored data beside the old takes {needed >> 20} MiB"
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.integration.backups.conftest import Server, Stage
+from tests.integration.backups.postgres.conftest import Server, Stage
 from tests.integration.probes.conftest import PASSWORD
 
 from lastgood.backups.postgres import engines

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.integration.backups.conftest import Server, Stage
+from tests.integration.backups.postgres.conftest import Server, Stage
 from tests.integration.probes.conftest import PASSWORD
 
 from lastgood.api.backup import BackupStatus
@@ -186,10 +186,10 @@ async def test_a_dump_that_dies_half_way_leaves_no_point(shared: Server, shop: s
     made = engine(stage.spec(shared.dsn(shop), method="logical", databases=["postgres", shop]), stage)
 
     async def kill() -> None:
-        while not shared.execute(
+        while not shared.execute(  # noqa: ASYNC110
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             f"WHERE datname = '{shop}' AND query ~ '^COPY.*accounts' AND state = 'active'"
-        ):  # noqa: ASYNC110
+        ):
             await asyncio.sleep(0.005)
 
     shared.execute("INSERT INTO pgbench_accounts SELECT aid + 1e7::int, 1, 1, filler FROM pgbench_accounts", shop)

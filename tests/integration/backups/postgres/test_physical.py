@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.backups.conftest import Server, Stage
-from tests.integration.backups.test_wal import tags, volume
+from tests.integration.backups.postgres.conftest import Server, Stage
+from tests.integration.backups.postgres.test_wal import tags, volume
 
 from lastgood.backups.postgres import engines
 from lastgood.backups.postgres.engine import Physical
