@@ -119,6 +119,10 @@ class Repository(Protocol):
         """Snapshots that have all of these tags, oldest first."""
         ...
 
+    async def measure(self, snapshot: str) -> tuple[int, int]:
+        """How many regular files a snapshot holds, and their bytes."""
+        ...
+
     async def fetch(self, snapshot: str, into: Path, *, include: Sequence[str] = ()) -> None:
         """Restore a snapshot's files into a folder, verified."""
         ...
