@@ -196,6 +196,19 @@ class Restic:
             stored_bytes=int(heard.summary.get("data_added_packed", heard.summary.get("data_added", 0))),
         )
 
+    async def measure(self, snapshot: str) -> tuple[int, int]:
+        """See the port."""
+        files = weight = 0
+
+        def hear(line: str) -> None:
+            nonlocal files, weight
+            node = json.loads(line)
+            if node.get("struct_type") == "node" and node["type"] == "file":
+                files, weight = files + 1, weight + int(node.get("size", 0))
+
+        await self.call.locking("ls", "--json", snapshot, on_output=hear)
+        return files, weight
+
     async def fetch(self, snapshot: str, into: Path, *, include: Sequence[str] = ()) -> None:
         """See the port."""
         into.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import CREDENTIALS, VOLUMES, RestoreJob
@@ -119,6 +119,10 @@ class Repository(Protocol):
         """Snapshots that have all of these tags, oldest first."""
         ...
 
+    async def measure(self, snapshot: str) -> tuple[int, int]:
+        """How many regular files a snapshot holds, and their bytes."""
+        ...
+
     async def fetch(self, snapshot: str, into: Path, *, include: Sequence[str] = ()) -> None:
         """Restore a snapshot's files into a folder, verified."""
         ...
@@ -157,6 +161,34 @@ class Records(Protocol):
 
     async def tell(self, name: str, status: BackupStatus) -> None:
         """Write its status; retried for a while, then given up with a line in the log."""
+        ...
+
+    async def read(self, name: str) -> BackupStatus | None:
+        """Its status; None when there is no such Backup, or no answer."""
+        ...
+
+    async def names(self, schedule: str) -> Sequence[str] | None:
+        """Names of the Backups of a schedule; None without an answer."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Delete the Backup; whether it is gone."""
+        ...
+
+
+class KubeApi(Protocol):
+    """The API server, for engines whose source it is. All calls raise JobFailed."""
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The JSON at a path."""
+        ...
+
+    async def save(self, path: str, query: Mapping[str, str], into: Path) -> int:
+        """Write the text at a path to a file as it comes; its bytes."""
+        ...
+
+    async def apply(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Server-side apply of one object, with force."""
         ...
 
 
