@@ -98,12 +98,11 @@ class Tick:
         folder: Path,
         repository: Repository,
         tags: Mapping[str, str],
-        base: Snapshot,
+        have: frozenset[Segment],
         work: Path,
         about: Mapping[str, str],
     ) -> Snapshot | None:
-        """Store what has arrived and is not there yet; None when that is nothing."""
-        have = shipped(await repository.snapshots({}), base, self._facts)
+        """Store what has arrived and is not there yet (``have``); None when that is nothing."""
         there = await asyncio.to_thread(self._spool.segments, folder)
         fresh = {each: path for each, path in there.items() if each not in have}
         if not fresh:

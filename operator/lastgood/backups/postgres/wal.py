@@ -97,7 +97,8 @@ class WalBackups:
         for folder in spool.others():
             if bases:
                 about = {"base": bases[-1].tags["base"]}
-                await tick.ship(folder, repository, {**tags, **about}, bases[-1], work, about)
+                have = shipped(await repository.snapshots({}), bases[-1], facts)
+                await tick.ship(folder, repository, {**tags, **about}, have, work, about)
             await asyncio.to_thread(spool.drop, folder)
 
     async def _tick(
@@ -119,7 +120,8 @@ class WalBackups:
             goal = await tick.seal(connection, tags["backup"])
             await tick.arrived(connection, folder, goal)
         found = await repository.snapshots({})
-        have = {*shipped(found, base, facts), *spool.segments(folder)}
+        there_already = shipped(found, base, facts)
+        have = {*there_already, *spool.segments(folder)}
         start = holding(int(base.tags["timeline"]), lsn(base.tags["start"]), facts.segment_bytes)
         branches = spool.branches(folder, goal.last.timeline)
         reached = reach(have, start=start, goal=goal.last, branches=branches, segment_bytes=facts.segment_bytes)
@@ -128,7 +130,7 @@ class WalBackups:
             message = f"segment {name} is missing between base {since} and now: what is after it cannot be reached"
             raise JobFailed(PgReason.WAL_GAP, message)
         about = _about(base, goal)
-        snapshot = await tick.ship(folder, repository, {**tags, **about}, base, work, about)
+        snapshot = await tick.ship(folder, repository, {**tags, **about}, there_already, work, about)
         made += [snapshot] if snapshot else []
         await asyncio.to_thread(spool.shipped, folder, shipped([*found, *made], base, facts))
         return BackupStatus(
