@@ -1,4 +1,4 @@
-"""``lastgood run``, ``lastgood crds``, ``lastgood validate``, ``lastgood import``."""
+"""``lastgood run``, ``lastgood job``, ``lastgood crds``, ``lastgood validate``, ``lastgood import``."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import yaml
 
 from lastgood import __version__
 from lastgood.api import GROUP
+from lastgood.api.backupjob import CREDENTIALS, VOLUMES
 from lastgood.api.schema import files
 
 
@@ -39,6 +40,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+
+    job = commands.add_parser("job", help="run one task of a backup schedule, in a job's pod")
+    job.add_argument("--spec", required=True, type=Path, metavar="FILE", help="what to do: a JobSpec as JSON")
+    job.add_argument("--result", default=Path("/dev/termination-log"), type=Path, metavar="FILE", help="how it ended")
+    job.add_argument("--name", default="", help="name of the Job, and of the Backup; default $JOB_NAME")
+    job.add_argument("--credentials", default=Path(CREDENTIALS), type=Path, metavar="FOLDER")
+    job.add_argument("--volumes", default=Path(VOLUMES), type=Path, metavar="FOLDER")
+    job.add_argument("--kubeconfig", default=None, type=Path, metavar="FILE", help="default the service account")
+    job.add_argument("--log-format", choices=["json", "console"], default="json")
+    job.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
     crds = commands.add_parser("crds", help="print the CustomResourceDefinitions, or write them into folders")
     crds.add_argument("--into", action="append", default=[], type=Path, help="folder to write files into; repeatable")
@@ -117,6 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from lastgood.cli.importing import import_openslo  # noqa: PLC0415 - as below
 
             return import_openslo(options.files, options.prometheus_url)
+        case "job":
+            from lastgood.cli.job import job  # noqa: PLC0415 - as below
+
+            return job(options)
         case _:
             # Imported here: `validate` needs none of what the operator needs, and starts ten times as fast.
             from lastgood.cli.run import run  # noqa: PLC0415

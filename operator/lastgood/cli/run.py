@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
-import logging
 import signal
 import sys
 import time
@@ -13,6 +12,7 @@ import time
 import structlog
 import uvloop
 
+from lastgood.cli.logging import configure_logging
 from lastgood.context import Context, Options, make, namespaces
 from lastgood.handlers.watching import watch
 from lastgood.web.server import Heart, serve
@@ -24,26 +24,6 @@ SLEPT_SECONDS = 5.0
 """A process that did nothing for longer has not looked at anything meanwhile."""
 _COLLECT = (50_000, 20, 50)
 """Objects more than before that start a round over the young ones; every how many of those a round over older ones."""
-
-
-def configure_logging(style: str, level: str) -> None:
-    """One line an event, JSON unless a person reads along; libraries speak only when something is wrong."""
-    number = getattr(logging, level.upper())
-    renderer = structlog.dev.ConsoleRenderer() if style == "console" else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
-    )
 
 
 def calm_collector() -> None:

@@ -10,6 +10,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastgood.api.validation import validate
+from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.history import HistoryReason
 from lastgood.domain.outcome import ProbeReason
 from lastgood.services.metrics import Metrics
@@ -30,7 +31,7 @@ PATTERNS = [
 def shown() -> list[str]:
     found = {word for pattern in PATTERNS for word in re.findall(pattern, SOURCE)}
     assert len(found) > 40
-    return sorted(found | {str(reason) for reason in (*ProbeReason, *HistoryReason)})
+    return sorted(found | {str(reason) for reason in (*ProbeReason, *HistoryReason, *PgReason)})
 
 
 @pytest.mark.parametrize("reason", shown())
