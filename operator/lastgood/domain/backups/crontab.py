@@ -134,7 +134,7 @@ def _written(values: set[int], by: int, modulus: int, rest: Sequence[str]) -> st
 
 
 def _numbers(values: set[int]) -> str:
-    return ",".join(str(value) for value in sorted(values))
+    return "*" if len(values) == _HOUR else ",".join(str(value) for value in sorted(values))
 
 
 def every(minutes: int, full: str) -> str:
