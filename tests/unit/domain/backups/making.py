@@ -42,7 +42,7 @@ def point(name: str, at: float, *, repositories: tuple[str, ...] = ("primary",),
         "made": at,
         "point": at,
         "finished": at + 60,
-        "copies": {repository: ("Present", "", "") for repository in repositories},
+        "copies": dict.fromkeys(repositories, ("Present", "", "")),
         "size_bytes": 1000,
     }
     return Point(name=name, **{**base, **more})

@@ -100,14 +100,18 @@ LOGICAL = {"source": {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method"
         (
             {**LOGICAL, "rpo": "1h"},
             {},
-            "rpo is 1h, but up to 1h lie between two points even when all goes well, and a run takes its time besides: "
-            'let schedule.incremental run more often, or raise rpo, or take method "wal"',
+            (
+                "rpo is 1h, but up to 1h lie between two points even when all goes well, and a run takes its time besides: "
+                'let schedule.incremental run more often, or raise rpo, or take method "wal"'
+            ),
         ),
         (
             {**LOGICAL, "rpo": "1h"},
             {"full": 600.0, "incremental": 120.0},
-            "rpo is 1h, but up to 1h2m lie between two points even when all goes well, the run of 10m included: "
-            'let schedule.incremental run more often, or raise rpo, or take method "wal"',
+            (
+                "rpo is 1h, but up to 1h2m lie between two points even when all goes well, the run of 10m included: "
+                'let schedule.incremental run more often, or raise rpo, or take method "wal"'
+            ),
         ),
         ({**LOGICAL, "rpo": "70m"}, {"full": 600.0, "incremental": 120.0}, ""),
         ({**LOGICAL, "rpo": "1h", "schedule": {"incremental": "*/30 * * * *"}}, {"incremental": 1500.0}, ""),
@@ -115,8 +119,10 @@ LOGICAL = {"source": {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method"
         (
             {"source": {"volume": {"claims": ["v"]}}, "rpo": "12h"},
             {},
-            "rpo is 12h, but up to 24h lie between two points even when all goes well, and a run takes its time besides: "
-            "let schedule.full run more often, or raise rpo",
+            (
+                "rpo is 12h, but up to 24h lie between two points even when all goes well, and a run takes its time besides: "
+                "let schedule.full run more often, or raise rpo"
+            ),
         ),
         ({**LOGICAL, "rpo": "1h", "suspend": True}, {}, ""),
     ],

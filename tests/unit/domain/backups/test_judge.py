@@ -188,8 +188,10 @@ def test_a_run_that_was_due_and_did_not_come_is_missed() -> None:
     assert condition(judged, "RunsOnTime") == (
         "False",
         "RunMissed",
-        "full was due at 2025-11-25 02:00:00Z and did not run: "
-        "see the CronJob's events, and whether the controller manager runs",
+        (
+            "full was due at 2025-11-25 02:00:00Z and did not run: "
+            "see the CronJob's events, and whether the controller manager runs"
+        ),
     )
 
 

@@ -156,9 +156,9 @@ def test_a_new_volume_is_filled_and_then_only_looked_at() -> None:
     job = restore(into={"newVolume": {"claim": "vectors-2", "size": "1Gi"}})
     assert mounts(pod("restore", schedule, restore=job))["target/vectors-2"] == ("vectors-2", True)
     assert mounts(pod("validate", schedule, restore=job))["target/vectors-2"] == ("vectors-2", False)
-    assert "target/vectors" not in mounts(pod("restore", schedule, restore=job))
+    assert "server/vectors" not in mounts(pod("restore", schedule, restore=job))
     in_place = restore(into={"inPlace": True})
-    assert mounts(pod("restore", schedule, restore=in_place))["target/vectors"] == ("vectors", True)
+    assert mounts(pod("restore", schedule, restore=in_place))["server/vectors"] == ("vectors", True)
 
 
 @pytest.mark.parametrize("task", get_args(Task))
