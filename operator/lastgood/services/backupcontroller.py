@@ -104,7 +104,7 @@ class BackupController:
     async def reconcile(self, key: Key) -> None:
         """Bring one schedule to where it should be, and tell how it stands."""
         schedule = self._table.schedules.get(key)
-        if not self.leading or schedule is None:
+        if not self.leading or schedule is None or not self._table.complete:
             return
         if not schedule.loaded:
             schedule.said = {c["type"]: (c["status"], c["reason"]) for c in schedule.status.get("conditions") or ()}

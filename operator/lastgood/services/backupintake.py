@@ -30,6 +30,20 @@ class BackupIntake:
     def __init__(self, table: BackupTable, controller: BackupController) -> None:
         self._table, self._controller = table, controller
 
+    async def first_look(self, cluster: Cluster) -> None:
+        """Read what there is. Until all Backups are known, no schedule is judged: it would be called bare."""
+        try:
+            async for body in cluster.each("backups"):
+                self.backup(body, deleted=False)
+            async for body in cluster.each("backupschedules"):
+                self.schedule(body, deleted=False)
+        except (ClusterError, KeyError, ValueError, TypeError) as error:
+            _log.info("backups not read yet", error=str(error))
+            return
+        self._table.complete = True
+        for key in self._table.schedules:
+            self._controller.queue.add(key)
+
     def schedule(self, body: Object, *, deleted: bool) -> None:
         """A BackupSchedule came, changed or went."""
         key = _key(body)
@@ -109,6 +123,8 @@ class BackupIntake:
 
     async def prune(self, cluster: Cluster) -> None:
         """Drop what is gone: after a 410 the watch lists anew and tells nothing of what was deleted meanwhile."""
+        if not self._table.complete:
+            await self.first_look(cluster)
         try:
             there = await cluster.list_names("backupschedules")
             for key, uid in [(key, schedule.uid) for key, schedule in self._table.schedules.items()]:
