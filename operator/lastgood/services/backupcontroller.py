@@ -59,16 +59,20 @@ class BackupController:
     async def lead(self) -> None:
         """Take over: what status and the objects say is what we go on from."""
         self.leading = True
-        await self.resume()
-        for key, point in self._table.points.items():
-            if not point.ended:
-                self.backup_queue.add(key)
+        self.look_at_all()
 
     async def resume(self) -> None:
-        """Look at all schedules anew."""
+        """The API server is back and nobody else led."""
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at all schedules anew, and at all Backups that have not ended."""
         for schedule in self._table.schedules.values():
             schedule.looked_at = 0.0
             self.queue.add(schedule.key)
+        for key, point in self._table.points.items():
+            if not point.ended:
+                self.backup_queue.add(key)
 
     async def follow(self) -> None:
         """Stop acting, go on watching."""
@@ -96,7 +100,7 @@ class BackupController:
             self._look(service)
 
     async def _carry_out(self, key: Key) -> None:
-        if self.leading:
+        if self.leading and self._table.complete:
             again = await self._records.carry_out(key)
             if again is not None:
                 self.backup_queue.add_at(key, again)

@@ -41,8 +41,7 @@ class BackupIntake:
             _log.info("backups not read yet", error=str(error))
             return
         self._table.complete = True
-        for key in self._table.schedules:
-            self._controller.queue.add(key)
+        self._controller.look_at_all()
 
     def schedule(self, body: Object, *, deleted: bool) -> None:
         """A BackupSchedule came, changed or went."""
@@ -126,16 +125,19 @@ class BackupIntake:
         if not self._table.complete:
             await self.first_look(cluster)
         try:
-            there = await cluster.list_names("backupschedules")
-            for key, uid in [(key, schedule.uid) for key, schedule in self._table.schedules.items()]:
-                if (*key, uid) not in there:
-                    self._drop_schedule(key)
-            there = await cluster.list_names("backups")
-            for key, uid in [(key, point.uid) for key, point in self._table.points.items()]:
-                if (*key, uid) not in there:
-                    self._drop_backup(key)
+            for kind, drop in (("backupschedules", self._drop_schedule), ("backups", self._drop_backup)):
+                known = self._known(kind)
+                there = await cluster.list_names(kind)
+                # One that was made anew while we asked is another one, under the same name.
+                for namespace, name, _ in (known - there) & self._known(kind):
+                    drop((namespace, name))
         except ClusterError as error:
             _log.info("not pruned", error=str(error))
+
+    def _known(self, kind: str) -> set[tuple[str, str, str]]:
+        if kind == "backups":
+            return {(*key, point.uid) for key, point in self._table.points.items()}
+        return {(*key, schedule.uid) for key, schedule in self._table.schedules.items()}
 
     def _drop_schedule(self, key: Key) -> Any:
         if self._table.drop_schedule(key) is not None:
