@@ -28,12 +28,12 @@ def jobs(cluster: Cluster) -> Jobs:
 @pytest.fixture
 def backing_up(spawn: Callable[..., Operator], jobs: Jobs) -> Operator:
     running = spawn("--backup-image", IMAGE)
-    running.wait_for_log('"leading"')
+    running.wait_for_log('"leading"', within=90)
     return running
 
 
 def wait(
-    cluster: Cluster, kind: str, reason: str, *, of: str = "shop", what: str = "BackupSchedule", within: float = 25
+    cluster: Cluster, kind: str, reason: str, *, of: str = "shop", what: str = "BackupSchedule", within: float = 60
 ) -> Object:
     seen: list[Object] = []
 
