@@ -15,6 +15,14 @@ Object = dict[str, Any]
 _PATHS = {
     "MonitoredService": "/apis/lastgood.dev/v1alpha1/namespaces/{}/monitoredservices",
     "ServiceLevelObjective": "/apis/lastgood.dev/v1alpha1/namespaces/{}/servicelevelobjectives",
+    "BackupSchedule": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backupschedules",
+    "Backup": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backups",
+    "Restore": "/apis/lastgood.dev/v1alpha1/namespaces/{}/restores",
+    "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "Rollback": "/apis/lastgood.dev/v1alpha1/namespaces/{}/rollbacks",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "ControllerRevision": "/apis/apps/v1/namespaces/{}/controllerrevisions",
@@ -156,6 +164,9 @@ class Kubelet:
                 running: dict[str, set[str]] = {}
                 for pod in self._cluster.all("Pod"):
                     labels = pod["metadata"]["labels"]
+                    if "app" not in labels:
+                        # A backup job's: its test says how it ends.
+                        continue
                     if self._made_ready(pod):
                         running.setdefault(labels["app"], set()).add(labels["app.kubernetes.io/version"])
                 self.running = running

@@ -65,7 +65,7 @@ def spawn(lab: Lab, cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., 
         log = tmp_path / f"operator-{len(started)}.log"
         operator = Operator(lab.kubeconfig, cluster.namespace, log, options, environment)
         started.append(operator)
-        operator.wait_for_log('"started"')
+        operator.wait_for_log('"started"', within=90)
         return operator
 
     yield start

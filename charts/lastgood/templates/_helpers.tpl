@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.backups.enabled }}
+{{ include "lastgood.backupRules" . }}
+{{- end }}
 {{- if eq (toString .Values.rbac.secrets) "true" }}
 {{ include "lastgood.secretRules" . }}
 {{- end }}
@@ -56,5 +59,49 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "lastgood.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get{{ if .Values.rbac.secretCopies }}, create{{ end }}]
+  # Keys of repositories are made where a BackupSchedule asks for it.
+  verbs: [get{{ if or .Values.rbac.secretCopies .Values.backups.enabled }}, create{{ end }}]
+{{- end }}
+{{- define "lastgood.backupImage" -}}
+{{ .Values.backups.image | default (printf "docker.io/local/lastgood-backup:%s" .Chart.AppVersion) }}
+{{- end }}
+{{- define "lastgood.backupRules" -}}
+- apiGroups: [lastgood.dev]
+  resources: [backupschedules, backups, restores]
+  verbs: [get, list, watch]
+- apiGroups: [lastgood.dev]
+  resources: [backups, restores]
+  verbs: [create]
+- apiGroups: [lastgood.dev]
+  resources: [backupschedules/status, backups/status, restores/status]
+  verbs: [get, patch, update]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch, create, update, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [create, update, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, create, update, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, create]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  verbs: [get, list, create, update, delete]
+# Nothing but the roles of jobs can be given away.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames:
+    {{- range list "job" "logs" "config" "secrets" }}
+    - {{ include "lastgood.name" $ }}-backup-{{ . }}
+    {{- end }}
+  verbs: [bind]
 {{- end }}

@@ -10,6 +10,7 @@ from kopf._core.engines.peering import Identity
 
 from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
+from lastgood.domain.backups.names import SCHEDULE_LABEL
 from lastgood.domain.ports import ClusterError
 
 FIRST_SECONDS = 10.0
@@ -41,6 +42,9 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     async def config_map(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.config_map(dict(body), deleted=type == "DELETED")
 
+    if context.options.backup_image:
+        _backups(handlers, context)
+
     @kopf.on.login(registry=handlers, retries=None)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         access, configuration = context.access, context.access.configuration
@@ -55,6 +59,36 @@ def registry(context: Context) -> kopf.OperatorRegistry:
         )
 
     return handlers
+
+
+def _backups(handlers: kopf.OperatorRegistry, context: Context) -> None:
+    """Handlers for schedules, their Backups, and the objects that they are made into."""
+    intake = context.backup_intake
+    ours = {SCHEDULE_LABEL: kopf.PRESENT}
+
+    @kopf.on.event(GROUP, VERSION, "backupschedules", registry=handlers)
+    async def schedule(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.schedule(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "backups", registry=handlers)
+    async def backup(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.backup(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "jobs", labels=ours, registry=handlers)
+    async def job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("jobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "cronjobs", labels=ours, registry=handlers)
+    async def cron_job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("cronjobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("apps", "v1", "deployments", labels=ours, registry=handlers)
+    async def receiver(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("deployments", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "configmaps", labels=ours, registry=handlers)
+    async def told(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("configmaps", dict(body), deleted=type == "DELETED")
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -118,7 +152,8 @@ def settings() -> kopf.OperatorSettings:
 async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
-        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives"):
+        kinds = ["monitoredservices", "rollbacks", "servicelevelobjectives"]
+        for kind in [*kinds, *(("backupschedules", "backups") if context.options.backup_image else ())]:
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:
@@ -128,6 +163,9 @@ async def served(context: Context) -> bool:
 
 async def _first(context: Context) -> None:
     """Have what there is on the schedule, before the watches take the processor to tell the same again."""
+    if context.options.backup_image:
+        # Before the services that list them.
+        await context.backup_intake.first_look(context.cluster)
     await context.intake.first_look(context.cluster)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_SECONDS):
