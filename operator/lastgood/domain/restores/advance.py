@@ -214,9 +214,8 @@ def _stopped(case: Case) -> Next:
     missing = [place for place in all_places(restore.spec) if place not in world.workloads]
     if missing:
         return _fail(case, "Stopped", "TargetNotFound", f"{named(missing)} does not exist any more")
-    noted = {(s.kind, s.name) for s in restore.status.stopped}
     # Killed after this is written, nothing was scaled yet; killed before it, nothing was noted, and it is seen anew.
-    if not restore.holds or noted < set(all_places(restore.spec)):
+    if not restore.holds:
         seen = tuple(world.workloads[place] for place in all_places(restore.spec))
         return Next(Do.REMEMBER, "Stopped", "Remembered", _remembering(seen), workloads=seen)
     stop = _stop(case, "Stopped", app_places(restore.spec))
@@ -259,16 +258,16 @@ def _at_the_gate(case: Case) -> Next | None:
     )
     if isinstance(point, NoPoint):
         return _fail(case, "Stopped", "BackupGone", f"while this restore waited: {point.message}")
+    if tied is not None and tied.over and not tied.executed:
+        text = f"Rollback {tied.name} ended without putting the code back, so the data stays"
+        return _fail(case, "Stopped", "RollbackEnded", text)
     if not restore.approved:
         return Next(Do.AWAIT_APPROVAL, "Stopped", "AwaitingApproval", how_to_approve(restore.name))
-    if tied is not None and not tied.executed:
-        if tied.over:
-            return _fail(case, "Stopped", "RollbackEnded", f"Rollback {tied.name} ended before it changed anything")
-        if not tied.cleared:
-            text = f"Rollback {tied.name} waits for approval"
-            return Next(Do.QUEUE, "Stopped", "WaitingForRollback", text, recheck_at=case.now + WAIT_SECONDS)
+    if tied is not None and not tied.executed and not tied.cleared:
+        text = f"Rollback {tied.name} waits for approval"
+        return Next(Do.QUEUE, "Stopped", "WaitingForRollback", text, recheck_at=case.now + WAIT_SECONDS)
     other = conflict(case)
-    if other is not None:
+    if other:
         return Next(Do.QUEUE, "Stopped", "WaitingForRestore", other, recheck_at=case.now + WAIT_SECONDS)
     return None
 

@@ -80,7 +80,9 @@ def _server(case: Case) -> Objection | None:
     if claim is None:
         return Objection("ClaimNotFound", f'claim "{spec.server.claim}" does not exist in this namespace')
     if spec.server.claim not in seen.claims:
-        text = f'claim "{spec.server.claim}" is none of StatefulSet "{place[1]}": it has {", ".join(sorted(seen.claims))}'
+        text = (
+            f'claim "{spec.server.claim}" is none of StatefulSet "{place[1]}": it has {", ".join(sorted(seen.claims))}'
+        )
         return Objection("ClaimNotOfServer", text)
     if place in app_places(spec):
         return Objection("ServerInStop", f'StatefulSet "{place[1]}" is the server: leave it out of spec.stop')
@@ -114,5 +116,3 @@ def identify(case: Case) -> Chosen | Objection:
         backups=case.backups,
     )
     return Objection(found.reason, found.message) if isinstance(found, NoPoint) else found
-
-

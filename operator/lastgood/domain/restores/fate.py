@@ -116,6 +116,11 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
     restore, mode = case.restore, case.mode
     stopped = tuple((s.kind, s.name) for s in restore.status.stopped if s.replicas)
     again = f"; {named(stopped)} is started again" if stopped else ""
+    half = who_must_end(case)[1]
+    if half is not None and stopped:
+        again = f"; {named(stopped)} stays at 0 replicas, since Restore {half.name} left its data half restored"
+        if step == "Started":
+            return f"this data is restored and whole{again}: see that Restore's status.wayBack"
     name, fresh, kept = databases_of(restore, case.backups)
     used = f'database "{name}"' if name else "the database in use"
     if step == "Started":

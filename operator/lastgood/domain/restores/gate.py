@@ -14,7 +14,7 @@ def conflict(case: Case) -> str:
         shared = _shared(case, other, mine)
         if not shared or other.seen.final:
             continue
-        first = other.seen.status.phase == "Waiting" and (other.seen.created, other.seen.name) < order
+        first = other.seen.reason == "WaitingForRestore" and (other.seen.created, other.seen.name) < order
         if other.seen.holds or first:
             return f"Restore {other.seen.name} {'is' if other.seen.holds else 'waits'} before it: both touch {shared}"
     return ""

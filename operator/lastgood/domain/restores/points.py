@@ -158,7 +158,9 @@ def _moment(wanted: float, usable: Iterable[str], repository: str, backups: Mapp
         return _chosen(best, repository, backups, wanted)
     last = max(_point(backups[n]) for n in names)
     if wanted > last:
-        text = f'{short(wanted)} is after the last recoverable time in repository "{repository}", which is {short(last)}'
+        text = (
+            f'{short(wanted)} is after the last recoverable time in repository "{repository}", which is {short(last)}'
+        )
         return NoPoint("AfterNewestPoint", f"{text}: ask for that, or back up first")
     before = max(_point(backups[n]) for n in names if _point(backups[n]) < wanted)
     after = min(_earliest(backups[n]) for n in names if _earliest(backups[n]) > wanted)
