@@ -206,7 +206,7 @@ def how_to_approve(name: str) -> str:
 
 
 def _stopped(case: Case) -> Next:
-    restore, world, step = case.restore, case.world, "Stopped"
+    restore, world = case.restore, case.world
     if not restore.holds:
         found = _at_the_gate(case)
         if found is not None:
@@ -227,7 +227,7 @@ def _stopped(case: Case) -> Next:
             return used
     apps = app_places(restore.spec)
     if not apps:
-        return Next(Do.SKIP, step, step, "spec.stop names nothing to stop")
+        return Next(Do.SKIP, "Stopped", "Stopped", "spec.stop names nothing to stop")
     return Next(Do.PASS, "Stopped", "Stopped", f"{named(apps)} stopped, and its pods are gone")
 
 

@@ -104,9 +104,10 @@ CHAIN: tuple[Callable[[Case], Objection | None], ...] = (_schedule, _into, _targ
 
 def identify(case: Case) -> Chosen | Objection:
     """The point to restore, or what stands against it."""
-    objections: list[Objection] = [found for guard in CHAIN if (found := guard(case)) is not None][:1]
-    if objections or case.schedule is None:
-        return objections[0]
+    for guard in CHAIN:
+        objection = guard(case)
+        if objection is not None:
+            return objection
     spec = case.restore.spec
     found = choose(
         spec.to,

@@ -157,8 +157,8 @@ def _after_start(case: Case, used: str, kept: str) -> str:
     if case.mode == "swap":
         name = databases_of(restore, case.backups)[0] or "<name>"
         sql = (
-            f'ALTER DATABASE "{name}" RENAME TO "{name[:40]}_rejected"; ALTER DATABASE "{restore.status.kept_database}" '
-            f'RENAME TO "{name}";'
+            f'ALTER DATABASE "{name}" RENAME TO "{name[:40]}_rejected"; '
+            f'ALTER DATABASE "{restore.status.kept_database}" RENAME TO "{name}";'
         )
         return f'the data is restored and whole{runs}; {used} of before is kept as "{kept}". To go back: {sql}'
     if case.mode in {"newDatabase", "newVolume"}:

@@ -66,7 +66,10 @@ def _succeeded(backup: Backup) -> bool:
 
 
 def chain_of(name: str, backups: Mapping[str, Backup]) -> tuple[str, ...]:
-    """Backups that this one needs, the base first, itself last. Failed ones are in no chain: the next made up for them."""
+    """Backups that this one needs, the base first, itself last.
+
+    Failed ones are in no chain: the next one made up for them.
+    """
     backup = backups[name]
     status = backup.status
     if status is None or not status.base or status.base == name or status.method not in CHAINED:
