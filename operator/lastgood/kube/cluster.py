@@ -22,11 +22,18 @@ _PREFIX = {
     "pods": "/api/v1",
     "configmaps": "/api/v1",
     "secrets": "/api/v1",
+    "statefulsets": "/apis/apps/v1",
+    "persistentvolumeclaims": "/api/v1",
+    "jobs": "/apis/batch/v1",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2",
     "leases": "/apis/coordination.k8s.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "monitoredservices": f"/apis/{GROUP}/{VERSION}",
     "servicelevelobjectives": f"/apis/{GROUP}/{VERSION}",
     "rollbacks": f"/apis/{GROUP}/{VERSION}",
+    "backupschedules": f"/apis/{GROUP}/{VERSION}",
+    "backups": f"/apis/{GROUP}/{VERSION}",
+    "restores": f"/apis/{GROUP}/{VERSION}",
 }
 _TIMEOUT = 10.0
 _PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
