@@ -29,6 +29,10 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     async def objective(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.objective(dict(body), deleted=type == "DELETED")
 
+    @kopf.on.event(GROUP, VERSION, "restores", registry=handlers)
+    async def restore(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.restore(dict(body), deleted=type == "DELETED")
+
     @kopf.on.event("apps", "v1", "deployments", registry=handlers)
     async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.deployment(dict(body), deleted=type == "DELETED")
@@ -113,7 +117,7 @@ def settings() -> kopf.OperatorSettings:
 async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
-        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives"):
+        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives", "restores"):
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:

@@ -116,7 +116,7 @@ class RestoreWorld:
 
     async def _others(self, restore: RestoreSeen, body: Object) -> Sequence[Other]:
         """Other Restores, read anew: the watch may not have told yet that one has passed the gate."""
-        if restore.holds and not restore.spec.rollback and not restore.held:
+        if restore.holds and not restore.spec.rollback:
             return ()
         schedules = {
             s["metadata"]["name"]: schedule_seen(s)

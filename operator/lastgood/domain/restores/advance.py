@@ -126,6 +126,11 @@ def _fail(case: Case, step: StepName, reason: str, message: str, task: Task | No
     )
 
 
+def refused(case: Case, step: StepName, message: str) -> Next:
+    """The API server did not take a Job."""
+    return _fail(case, step, "JobRefused", message)
+
+
 def _wait(case: Case, step: StepName, reason: str, message: str, task: Task | None = None) -> Next:
     return Next(Do.WAIT, step, reason, message, recheck_at=case.now + POLL_SECONDS, task=task)
 

@@ -92,6 +92,7 @@ def workload_seen(
         was=int(was) if was.isdecimal() and len(was) < 6 else None,
         belongs=_belongs(metadata),
         claims=frozenset(_claims(metadata["name"], spec)),
+        uid=metadata["uid"],
     )
 
 

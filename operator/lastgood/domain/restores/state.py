@@ -131,6 +131,7 @@ class WorkloadSeen:
     belongs: tuple[str, str] | None = None
     """Whose it is when it is an operator's own (see ``foreign``)."""
     claims: frozenset[str] = frozenset()
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
