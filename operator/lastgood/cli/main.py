@@ -35,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--signals-listen", default="", metavar="ADDRESS", help="take signals here; default nowhere")
     run.add_argument("--signals-certificate", default=None, type=Path, metavar="FILE", help="TLS chain; with a key")
     run.add_argument("--signals-key", default=None, type=Path, metavar="FILE", help="its private key")
+    run.add_argument("--backup-image", default="", metavar="IMAGE", help="image of backup jobs; default no backups")
+    run.add_argument("--backup-roles", default="lastgood", metavar="PREFIX", help="of the jobs' ClusterRoles")
     run.add_argument("--kubeconfig", default=None)
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")

@@ -89,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         history_dsn=dsn,
         signals_listen=arguments.signals_listen,
         signals_certificate=None if tls[0] is None else tls,
+        backup_image=arguments.backup_image,
+        backup_roles=arguments.backup_roles,
         kubeconfig=arguments.kubeconfig,
         context=arguments.context,
     )
@@ -113,6 +115,8 @@ async def _prune(context: Context) -> None:
     while True:
         await asyncio.sleep(PRUNE_SECONDS)
         await context.intake.prune(context.cluster)
+        if context.options.backup_image:
+            await context.backup_intake.prune(context.cluster)
 
 
 async def _main(options: Options) -> int:
@@ -144,6 +148,7 @@ async def _main(options: Options) -> int:
         asyncio.create_task(_beat(heart, context), name="beat"),
         asyncio.create_task(_prune(context), name="prune"),
         asyncio.create_task(context.controller.run(), name="controller"),
+        asyncio.create_task(context.backups.run(), name="backups"),
         asyncio.create_task(context.leadership.run(), name="leadership"),
         *background,
     ]

@@ -9,6 +9,7 @@ from kopf._core.engines.peering import Identity
 
 from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
+from lastgood.domain.backups.names import SCHEDULE_LABEL
 from lastgood.domain.ports import ClusterError
 
 
@@ -29,10 +30,6 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     async def objective(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.objective(dict(body), deleted=type == "DELETED")
 
-    @kopf.on.event(GROUP, VERSION, "restores", registry=handlers)
-    async def restore(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        intake.restore(dict(body), deleted=type == "DELETED")
-
     @kopf.on.event("apps", "v1", "deployments", registry=handlers)
     async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.deployment(dict(body), deleted=type == "DELETED")
@@ -40,6 +37,9 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     @kopf.on.event("", "v1", "configmaps", registry=handlers)
     async def config_map(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.config_map(dict(body), deleted=type == "DELETED")
+
+    if context.options.backup_image:
+        _backups(handlers, context)
 
     @kopf.on.login(registry=handlers, retries=None)
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -55,6 +55,40 @@ def registry(context: Context) -> kopf.OperatorRegistry:
         )
 
     return handlers
+
+
+def _backups(handlers: kopf.OperatorRegistry, context: Context) -> None:
+    """Handlers for schedules, their Backups, and the objects that they are made into."""
+    intake = context.backup_intake
+    ours = {SCHEDULE_LABEL: kopf.PRESENT}
+
+    @kopf.on.event(GROUP, VERSION, "backupschedules", registry=handlers)
+    async def schedule(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.schedule(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "restores", registry=handlers)
+    async def restore(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        context.intake.restore(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "backups", registry=handlers)
+    async def backup(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.backup(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "jobs", labels=ours, registry=handlers)
+    async def job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("jobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "cronjobs", labels=ours, registry=handlers)
+    async def cron_job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("cronjobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("apps", "v1", "deployments", labels=ours, registry=handlers)
+    async def receiver(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("deployments", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "configmaps", labels=ours, registry=handlers)
+    async def told(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("configmaps", dict(body), deleted=type == "DELETED")
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -117,7 +151,8 @@ def settings() -> kopf.OperatorSettings:
 async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
-        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives", "restores"):
+        kinds = ["monitoredservices", "rollbacks", "servicelevelobjectives"]
+        for kind in [*kinds, *(("backupschedules", "backups", "restores") if context.options.backup_image else ())]:
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import structlog
 
+from lastgood.domain.backups.current import with_points
 from lastgood.domain.backups.pods import Options
 from lastgood.domain.decide import (
     Decision,
@@ -244,6 +245,7 @@ class Controller:
         around = await self._gather(service, seen, now)
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
         await self._adopt(service, decision)
+        service.memory = with_points(service.memory, around.schedules)
         for action in decision.actions:
             match action:
                 case RecordGood():
@@ -251,6 +253,7 @@ class Controller:
                 case StartRollback():
                     await self._under_way.start(service, action)
         if decision.actions:
+            service.memory = with_points(service.memory, around.schedules)
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
             )

@@ -138,7 +138,7 @@ class Intake:
                 ("monitoredservices", self._drop_service),
                 ("rollbacks", self._drop_rollback),
                 ("servicelevelobjectives", self._drop_objective),
-                ("restores", self._drop_restore),
+                *((("restores", self._drop_restore),) if self._table.backups.enabled else ()),
             ):
                 known = self._known(kind)
                 there = await cluster.list_names(kind)

@@ -4,10 +4,13 @@ What is counted for every probe is kept in plain numbers and made into metrics w
 prometheus_client takes a lock, a histogram three, and a label set of its own for each service a kilobyte.
 """
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -52,6 +55,16 @@ class _OfOneKind:
     def __init__(self) -> None:
         self.reasons: defaultdict[ProbeReason, int] = defaultdict(int)
         self.seconds = Spread(_FAST)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupsShown:
+    """What is told of one schedule."""
+
+    ages: Mapping[str, float | None]
+    """By repository: the last time that can be recovered."""
+    restored_at: float | None
+    status: Mapping[str, Any]
 
 
 _STANDINGS = {Standing.MET: 0, Standing.AT_RISK: 1, Standing.BREACHED: 2, Standing.UNKNOWN: -1}
@@ -100,6 +113,48 @@ class _Measuring(Collector):
         yield from (standing, value, left, burning, exhausted, samples, answers)
 
 
+class _BackingUp(Collector):
+    """Tells how schedules stand. Called in a thread of the web server's: looks at copies."""
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, with their samples as they are now."""
+        names, now = ["namespace", "schedule"], time.time()
+        age = GaugeMetricFamily(
+            "lastgood_backup_age_seconds", "Age of the last time that can be recovered.", labels=[*names, "repository"]
+        )
+        points = GaugeMetricFamily("lastgood_backup_points", "Usable points.", labels=[*names, "repository"])
+        size = GaugeMetricFamily("lastgood_backup_repository_bytes", "Size.", labels=[*names, "repository"])
+        took = GaugeMetricFamily("lastgood_backup_run_seconds", "Of the newest good run.", labels=[*names, "task"])
+        verified = GaugeMetricFamily(
+            "lastgood_backup_verified_age_seconds", "Since a restore test last passed.", labels=names
+        )
+        met = GaugeMetricFamily(
+            "lastgood_backup_condition", "1 true, 0 false, -1 unknown.", labels=[*names, "condition"]
+        )
+        runs = CounterMetricFamily("lastgood_backup_runs", "Ended runs.", labels=[*names, "task", "result"])
+        for key, shown in list(self._metrics.backups.items()):
+            for repository, until in shown.ages.items():
+                if until is not None:
+                    age.add_metric([*key, repository], max(0.0, now - until))
+            for entry in shown.status.get("repositories") or ():
+                points.add_metric([*key, entry["name"]], entry.get("points") or 0)
+                size.add_metric([*key, entry["name"]], entry.get("sizeBytes") or 0)
+            for run in shown.status.get("runs") or ():
+                if run.get("lastSuccess"):
+                    took.add_metric([*key, run["name"]], run.get("seconds") or 0)
+            if shown.restored_at is not None:
+                verified.add_metric(key, max(0.0, now - shown.restored_at))
+            for condition in shown.status.get("conditions") or ():
+                value = {"True": 1, "False": 0}.get(condition["status"], -1)
+                met.add_metric([*key, condition["type"]], value)
+        for place, count in list(self._metrics.backup_runs.items()):
+            runs.add_metric(place, count)
+        yield from (age, points, size, took, verified, met, runs)
+
+
 class _Probing(Collector):
     """Tells what the fleet counts. Called in a thread of the web server's: looks at copies."""
 
@@ -143,6 +198,11 @@ class Metrics:
         self.sample_lag = Spread(_LAG)
         self.registry.register(_Probing(self))
         self.registry.register(_Measuring(self))
+        self.backups: dict[Key, BackupsShown] = {}
+        """By schedule: as last judged."""
+        self.backup_runs: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
+        """By namespace, schedule, task and result."""
+        self.registry.register(_BackingUp(self))
         self.skipped = Counter(
             "lastgood_probe_skipped",
             "Probes not started because the one before was still in flight.",
@@ -205,6 +265,20 @@ class Metrics:
     def count_sample(self, kind: str, sample: Sample) -> None:
         """Count one look of a source."""
         self.samples[(kind, str(sample.reason) if isinstance(sample, Nothing) else "OK")] += 1
+
+    def show_backups(
+        self, key: Key, ages: Mapping[str, float | None], restored_at: float | None, status: Mapping[str, Any]
+    ) -> None:
+        """Tell of a schedule from now on what was judged, until it is dropped from ``backups``."""
+        self.backups[key] = BackupsShown(ages, restored_at, status)
+
+    def count_runs(self, key: Key, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> None:
+        """Count the runs that have ended since, by what status said and says."""
+        old = {run["name"]: run for run in before}
+        for run in after:
+            for field, result in (("lastSuccess", "succeeded"), ("lastFailure", "failed")):
+                if run.get(field) and run.get(field) != old.get(run["name"], {}).get(field):
+                    self.backup_runs[(*key, run["name"], result)] += 1
 
     def count_write(self, verb: str, kind: str, status: int) -> None:
         """Count one write to the API server."""

@@ -8,6 +8,7 @@ import hashlib
 import re
 import zoneinfo
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, pairwise
 
 from cronsim import CronSim, CronSimError
@@ -15,7 +16,7 @@ from cronsim import CronSim, CronSimError
 _FIELD = re.compile(r"[0-9A-Za-z*/,-]+")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_LOOKED_AHEAD = 400
+_LOOKED_AHEAD = 200
 """How many times in a row are looked at for the widest gap between them."""
 _HOUR, _DAY = 60, 24
 
@@ -74,8 +75,13 @@ def widest_gap(expressions: Sequence[tuple[str, float]], zone: str, at: float) -
     """The longest that one has to wait, in seconds, until what is started next by any of these is done.
 
     Each expression comes with the seconds that its run takes. From the start of one run to the end of the next: for
-    so long the first one's point is the newest.
+    so long the first one's point is the newest. Looked at from midnight (UTC) on.
     """
+    return _widest_gap(tuple(expressions), zone, at // 86400 * 86400)
+
+
+@lru_cache(maxsize=4096)
+def _widest_gap(expressions: tuple[tuple[str, float], ...], zone: str, at: float) -> float:
     ahead = [[(time, takes) for time in _ahead(expression, zone, at)] for expression, takes in expressions]
     # As far as all of them were looked at: the seldom ones reach further.
     reach = min((times[-1][0] for times in ahead if times), default=at)
@@ -128,7 +134,7 @@ def _written(values: set[int], by: int, modulus: int, rest: Sequence[str]) -> st
 
 
 def _numbers(values: set[int]) -> str:
-    return ",".join(str(value) for value in sorted(values))
+    return "*" if len(values) == _HOUR else ",".join(str(value) for value in sorted(values))
 
 
 def every(minutes: int, full: str) -> str:
