@@ -25,6 +25,13 @@ _PATHS = {
     "Pod": "/api/v1/namespaces/{}/pods",
     "Secret": "/api/v1/namespaces/{}/secrets",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "BackupSchedule": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backupschedules",
+    "Backup": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backups",
+    "Restore": "/apis/lastgood.dev/v1alpha1/namespaces/{}/restores",
 }
 
 
@@ -166,6 +173,9 @@ class Kubelet:
                 running: dict[str, set[str]] = {}
                 for pod in self._cluster.all("Pod"):
                     labels = pod["metadata"]["labels"]
+                    if "app" not in labels:
+                        # A job's: the test plays its part.
+                        continue
                     if self._made_ready(pod):
                         running.setdefault(labels["app"], set()).add(labels["app.kubernetes.io/version"])
                 self.running = running
