@@ -206,7 +206,7 @@ def _cause(name: str, pod: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def _waiting(pod: Mapping[str, Any] | None) -> str:
     if pod is None:
-        return "it was not created yet"
+        return ""
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return ""
