@@ -92,7 +92,14 @@ class Restoring:
         job = self.job(restore, task)
         pod = self._pod(job)
         assert pod is not None
-        told = {"ok": True, "task": task, "reason": "Done", "message": f"{task} was played", "seconds": 1, **(says or {})}
+        told = {
+            "ok": True,
+            "task": task,
+            "reason": "Done",
+            "message": f"{task} was played",
+            "seconds": 1,
+            **(says or {}),
+        }
         code = 0 if told["ok"] else 1
         terminated = ended or {"exitCode": code, "reason": "Completed", "message": json.dumps(told)}
         container = {"name": "job", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}

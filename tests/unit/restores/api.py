@@ -1,5 +1,6 @@
 """An API server of one namespace in memory, with as much of controllers as a restore needs, that can kill its client."""
 
+import asyncio
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -64,9 +65,7 @@ class Api:
 
     async def list_objects(self, kind: str, namespace: str, selector: str = "") -> Sequence[Object]:
         wanted = [part.split("=") for part in selector.split(",") if part]
-        found = [
-            b for b in self.all(kind) if all((b["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
-        ]
+        found = [b for b in self.all(kind) if all((b["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)]
         return copy.deepcopy(found)
 
     async def create(self, kind: str, namespace: str, body: Object) -> Object:
@@ -142,10 +141,24 @@ class Api:
             terminated = told.get("terminated") or {"exitCode": 0 if told["ok"] else 1, "message": json.dumps(told)}
             failed = terminated["exitCode"] != 0
             if not told.get("pod_gone"):
-                status = {"containerStatuses": [{"name": "job", "state": {"terminated": terminated}}], **told.get("pod", {})}
+                status = {
+                    "containerStatuses": [{"name": "job", "state": {"terminated": terminated}}],
+                    **told.get("pod", {}),
+                }
                 labels = {"batch.kubernetes.io/job-name": name}
-                self.put("pods", {"metadata": {"name": f"{name}-x", "labels": labels}, "spec": {}, "status": {"phase": "Failed" if failed else "Succeeded", **status}})
-            condition = {"type": "Failed" if failed else "Complete", "status": "True", "reason": told.get("job_reason", "")}
+                self.put(
+                    "pods",
+                    {
+                        "metadata": {"name": f"{name}-x", "labels": labels},
+                        "spec": {},
+                        "status": {"phase": "Failed" if failed else "Succeeded", **status},
+                    },
+                )
+            condition = {
+                "type": "Failed" if failed else "Complete",
+                "status": "True",
+                "reason": told.get("job_reason", ""),
+            }
             body["status"] = {"conditions": [condition]}
             if told.get("vanishes"):
                 del self.objects["jobs", name]
@@ -195,7 +208,9 @@ def source(method: str) -> Object:
     return {"postgres": {"dsn": {"name": "s", "key": "k"}, "method": method}}
 
 
-def backup(name: str, point: str, *, schedule: str = "db", where: Sequence[str] = ("primary",), **status: Any) -> Object:
+def backup(
+    name: str, point: str, *, schedule: str = "db", where: Sequence[str] = ("primary",), **status: Any
+) -> Object:
     copies = [{"repository": r, "state": "Present", "snapshots": [f"{r}-{name}"]} for r in where]
     told = {"phase": "Succeeded", "method": "logical", "point": point, "contents": ["shop"], "copies": copies}
     return {"metadata": {"name": name}, "spec": {"schedule": schedule}, "status": {**told, **status}}
@@ -247,6 +262,9 @@ async def drive(api: Api, job: Job = all_well, *names: str, process: Process | N
                 process = Process(api)
         api.tick(job)
         if before == len(api.writes) and not running(api):
+            for _ in range(20):
+                # Events are written behind everybody's back.
+                await asyncio.sleep(0)
             return
     raise AssertionError(json.dumps([r.get("status") for r in api.all("restores")], indent=1))
 

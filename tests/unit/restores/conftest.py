@@ -1,3 +1,11 @@
-import structlog
+from collections.abc import Iterator
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+import pytest
+from structlog.testing import capture_logs
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of steps are taken here, each with a line in the log."""
+    with capture_logs():
+        yield

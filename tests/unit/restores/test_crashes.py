@@ -3,7 +3,20 @@
 from typing import Any
 
 import pytest
-from tests.unit.restores.api import Api, all_well, claim, complete, drive, fails, restore, source, stage, stateful, steps, well
+from tests.unit.restores.api import (
+    Api,
+    all_well,
+    claim,
+    complete,
+    drive,
+    fails,
+    restore,
+    source,
+    stage,
+    stateful,
+    steps,
+    well,
+)
 
 HALF = {"restore"}
 
