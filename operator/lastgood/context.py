@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubernetes.aio.config import ConfigException
+
 from lastgood.domain.addresses import AddressPolicy
 from lastgood.domain.backups.pods import Options as BackupOptions
 from lastgood.domain.history import HistoryState
+from lastgood.domain.ports import NotLeader
 from lastgood.history.fallback import Fallback
 from lastgood.history.memory import Memory
 from lastgood.history.postgres import Postgres
@@ -162,6 +165,23 @@ async def make(options: Options) -> Context:
         metrics=metrics,
         signals=signals,
     )
+
+
+def _nobody_writes() -> None:
+    raise NotLeader
+
+
+async def reading(kubeconfig: str | None, context: str | None) -> tuple[KubeCluster, str]:
+    """A cluster to read from, and the namespace meant where none is named. The caller closes it.
+
+    Raises ValueError where no cluster is named anywhere, and OSError for a file that cannot be read.
+    """
+    try:
+        access = await load(kubeconfig, context)
+    except ConfigException as error:
+        raise ValueError(str(error)) from None
+    cluster = KubeCluster(configuration=access.configuration, fence=_nobody_writes, count=lambda *_: None)
+    return cluster, access.namespace
 
 
 def _minutes(options: Options, metrics: Metrics) -> Minutes:
