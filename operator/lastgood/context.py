@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubernetes.aio.config import ConfigException
+
 from lastgood.domain.addresses import AddressPolicy
 from lastgood.domain.backups.pods import Options as BackupOptions
 from lastgood.domain.history import HistoryState
+from lastgood.domain.ports import NotLeader
 from lastgood.history.fallback import Fallback
 from lastgood.history.memory import Memory
 from lastgood.history.postgres import Postgres
@@ -109,6 +112,7 @@ async def make(options: Options) -> Context:
     )
     probes = Probes(policy=AddressPolicy.of(options.deny_cidrs, allow_loopback=options.allow_loopback))
     stats = ClusterStats(cluster)
+    jobs = BackupOptions(options.backup_image, options.backup_roles)
     controller = Controller(
         cluster=cluster,
         table=table,
@@ -117,13 +121,14 @@ async def make(options: Options) -> Context:
         sources=Sources(resolver=probes.resolver, contexts=probes.contexts, stats=stats),
         minutes=_minutes(options, metrics),
         storm_limit=options.storm_limit,
+        jobs=jobs,
     )
     table.backups.enabled = bool(options.backup_image)
     backups = BackupController(
         cluster=cluster,
         table=table.backups,
         metrics=metrics,
-        options=BackupOptions(options.backup_image, options.backup_roles),
+        options=jobs,
         look=controller.queue.add,
     )
 
@@ -160,6 +165,23 @@ async def make(options: Options) -> Context:
         metrics=metrics,
         signals=signals,
     )
+
+
+def _nobody_writes() -> None:
+    raise NotLeader
+
+
+async def reading(kubeconfig: str | None, context: str | None) -> tuple[KubeCluster, str]:
+    """A cluster to read from, and the namespace meant where none is named. The caller closes it.
+
+    Raises ValueError where no cluster is named anywhere, and OSError for a file that cannot be read.
+    """
+    try:
+        access = await load(kubeconfig, context)
+    except ConfigException as error:
+        raise ValueError(str(error)) from None
+    cluster = KubeCluster(configuration=access.configuration, fence=_nobody_writes, count=lambda *_: None)
+    return cluster, access.namespace
 
 
 def _minutes(options: Options, metrics: Metrics) -> Minutes:

@@ -46,6 +46,8 @@ class StartRollback:
     trigger: str = TriggerKind.HEALTH_FAILING
     """Its kind, and of which objective or signal it is."""
     trigger_name: str = ""
+    data: bool = False
+    """Whether the data goes back, too."""
 
 
 Action = RecordGood | StartRollback
@@ -161,6 +163,7 @@ def _judge_breaches(
         message=message,
         trigger=breach.trigger.kind,
         trigger_name=breach.objective or breach.trigger.name,
+        data=plan.restore_data,
     )
     return Condition("RollingBack", "True", "Starting", message), action, now + 5
 

@@ -42,6 +42,11 @@ class Plan:
     validation_timeout: float
     objectives: tuple[str, ...] = ()
     """Names of the ServiceLevelObjectives that it is judged by."""
+    restore_data: bool = False
+    """Whether automatic rollbacks put the data back, too."""
+    data_needs_approval: bool = True
+    servers: tuple[tuple[str, str, str, str], ...] = ()
+    """By schedule, where a restore writes a server's own volume: its StatefulSet, claim and folder in it."""
     backups: tuple[str, ...] = ()
     """Names of the BackupSchedules of its data."""
     triggers: tuple[Trigger, ...] = ()

@@ -35,6 +35,11 @@ def plan_of(spec: MonitoredServiceSpec) -> Plan:
         override_gitops=policy.git_ops == "Override",
         rollout_timeout=seconds(policy.rollout_timeout),
         validation_timeout=seconds(policy.validation_timeout),
+        restore_data=policy.data == "Restore",
+        data_needs_approval=policy.data_needs_approval,
+        servers=tuple(
+            (b.name, b.server.stateful_set, b.server.claim, b.server.sub_path) for b in spec.backups if b.server
+        ),
         objectives=tuple(o.name for o in spec.objectives),
         backups=tuple(b.name for b in spec.backups),
         triggers=triggers.measured_triggers(policy.triggers),

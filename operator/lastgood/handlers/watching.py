@@ -70,6 +70,10 @@ def _backups(handlers: kopf.OperatorRegistry, context: Context) -> None:
     async def schedule(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.schedule(dict(body), deleted=type == "DELETED")
 
+    @kopf.on.event(GROUP, VERSION, "restores", registry=handlers)
+    async def restore(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        context.intake.restore(dict(body), deleted=type == "DELETED")
+
     @kopf.on.event(GROUP, VERSION, "backups", registry=handlers)
     async def backup(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.backup(dict(body), deleted=type == "DELETED")
@@ -153,7 +157,7 @@ async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
         kinds = ["monitoredservices", "rollbacks", "servicelevelobjectives"]
-        for kind in [*kinds, *(("backupschedules", "backups") if context.options.backup_image else ())]:
+        for kind in [*kinds, *(("backupschedules", "backups", "restores") if context.options.backup_image else ())]:
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:

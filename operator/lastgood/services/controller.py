@@ -9,6 +9,7 @@ from typing import Any, cast
 import structlog
 
 from lastgood.domain.backups.current import with_points
+from lastgood.domain.backups.pods import Options
 from lastgood.domain.decide import (
     Decision,
     RecordGood,
@@ -34,6 +35,7 @@ from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
 from lastgood.services.probing import REFRESH_SECONDS, Probing
+from lastgood.services.restorecontroller import RestoreController
 from lastgood.services.revisions import Revisions
 from lastgood.services.rollbacks import Rollbacks, is_final
 from lastgood.services.surroundings import Around
@@ -73,12 +75,14 @@ class Controller:
         sources: SourceFactory,
         minutes: Minutes,
         storm_limit: int = 5,
+        jobs: Options | None = None,
     ) -> None:
         self._table, self._metrics = table, metrics
         self._revisions = Revisions(cluster, table)
         events = Events(cluster)
         self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics, events)
         self._teller = Teller(cluster, metrics, events)
+        self.restores = RestoreController(cluster, table, metrics, events, jobs or Options(image=""))
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self._accepting = Accepting(cluster, table)
@@ -113,6 +117,7 @@ class Controller:
         """Take over: what status remembers is what we go on from."""
         self._unobserved, self.leading = unobserved, True
         self._metrics.leader.set(1)
+        self.restores.lead()
         for service in self._table.services.values():
             service.loaded = False
             self.queue.add(service.key)
@@ -129,7 +134,7 @@ class Controller:
     async def run(self) -> None:
         """Probe, measure and reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.fleet, self.queue, self.objectives, self.objective_queue):
+            for work in (self.fleet, self.queue, self.objectives, self.objective_queue, self.restores.queue):
                 group.create_task(work.run())
             group.create_task(self._keep_baselines())
 
@@ -145,6 +150,7 @@ class Controller:
         self._around.trouble_at = time.time()
         for key in self._table.services:
             self.queue.add(key)
+        self.restores.lead()
 
     def slept(self, seconds: float) -> None:
         """Count no failure for a time in which this process stood still (a paused machine) and saw nothing."""
@@ -157,6 +163,7 @@ class Controller:
         self._metrics.leader.set(0)
         self.queue.clear()
         self.objective_queue.clear()
+        self.restores.follow()
         for key in list(self._table.services):
             self.fleet.remove(key)
             self._table.services[key].prepared_for = (-1, 0)

@@ -117,6 +117,20 @@ class Intake:
         if service:
             self._controller.queue.add((place[0], service))
 
+    def restore(self, body: Object, *, deleted: bool) -> None:
+        """A Restore came, changed or went."""
+        place = _key(body)
+        if deleted:
+            self._table.restores.pop(place, None)
+            self._controller.restores.queue.forget(place)
+        else:
+            self._table.put_restore(body)
+            self._controller.restores.queue.add(place)
+        rollback = self._table.rollbacks.get((place[0], (body.get("spec") or {}).get("rollback") or ""))
+        if rollback is not None:
+            # The Rollback that it is a part of goes on as it does.
+            self._controller.queue.add((place[0], rollback["spec"]["service"]))
+
     def deployment(self, body: Object, *, deleted: bool) -> None:
         """A Deployment came, changed or went."""
         place = _key(body)
@@ -158,6 +172,7 @@ class Intake:
                 ("rollbacks", self._drop_rollback),
                 ("servicelevelobjectives", self._drop_objective),
                 ("deployments", self._drop_deployment),
+                *((("restores", self._drop_restore),) if self._table.backups.enabled else ()),
             ):
                 known = self._known(kind)
                 there = await cluster.list_names(kind)
@@ -170,6 +185,8 @@ class Intake:
     def _known(self, kind: str) -> set[tuple[str, str, str]]:
         if kind == "rollbacks":
             return {(*place, rb["metadata"]["uid"]) for place, rb in self._table.rollbacks.items()}
+        if kind == "restores":
+            return {(*place, r["metadata"]["uid"]) for place, r in self._table.restores.items()}
         if kind == "servicelevelobjectives":
             return {(*key, objective.uid) for key, objective in self._table.objectives.items()}
         if kind == "deployments":
@@ -217,6 +234,9 @@ class Intake:
 
     def _drop_objective(self, place: Key) -> Any:
         self.objective({"metadata": {"namespace": place[0], "name": place[1]}}, deleted=True)
+
+    def _drop_restore(self, place: Key) -> Any:
+        self._table.restores.pop(place, None)
 
     def _drop_rollback(self, place: Key) -> Any:
         self._table.rollbacks.pop(place, None)

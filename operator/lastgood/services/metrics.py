@@ -23,6 +23,7 @@ from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.track import Track
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG = (30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 _LAG = (0.01, 0.025, 0.05, 0.055, 0.06, 0.075, 0.1, 0.25, 0.5, 1, 5)
 """Close together beyond a tick's length: a quantile is interpolated, and there is where the latest of a tick are."""
 
@@ -204,6 +205,13 @@ class Metrics:
             registry=self.registry,
         )
         self.rollbacks = Counter("lastgood_rollbacks", "Ended rollbacks.", ["result", "reason"], registry=self.registry)
+        self.restores = Counter("lastgood_restores", "Ended restores.", ["result", "reason"], registry=self.registry)
+        self.restore_seconds = Histogram(
+            "lastgood_restore_seconds",
+            "From the start to the end of restores that succeeded.",
+            buckets=_LONG,
+            registry=self.registry,
+        )
         self.writes = Counter(
             "lastgood_api_writes", "Writes to the API server.", ["verb", "kind", "status"], registry=self.registry
         )

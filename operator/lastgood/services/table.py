@@ -111,6 +111,7 @@ class Table:
     """Only those that some target names."""
     config_users: dict[Key, set[Key]] = field(default_factory=dict)
     rollbacks: dict[Key, Object] = field(default_factory=dict)
+    restores: dict[Key, Object] = field(default_factory=dict)
     dependents: dict[Key, set[Key]] = field(default_factory=dict)
     objectives: dict[Key, ObjectiveKnown] = field(default_factory=dict)
     measured_by: dict[Key, set[Key]] = field(default_factory=dict)
@@ -160,6 +161,13 @@ class Table:
         known = self.rollbacks.get(place)
         if known is None or version_number(known) <= version_number(body):
             self.rollbacks[place] = body
+
+    def put_restore(self, body: Object) -> None:
+        """Keep a Restore, unless a newer one is known; see ``put_rollback``."""
+        place = (body["metadata"]["namespace"], body["metadata"]["name"])
+        known = self.restores.get(place)
+        if known is None or version_number(known) <= version_number(body):
+            self.restores[place] = body
 
     def put_deployment(self, place: Key, seen: Sketch) -> None:
         """Keep what was seen of a target, unless something newer is known."""
