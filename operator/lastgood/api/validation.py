@@ -211,6 +211,10 @@ def _find(text: celtypes.Value, pattern: celtypes.Value) -> celtypes.Value:
     return celtypes.StringType(found[0] if found else "")
 
 
+def _find_all(text: celtypes.Value, pattern: celtypes.Value) -> celtypes.Value:
+    return celtypes.ListType([celtypes.StringType(m[0]) for m in re.finditer(str(pattern), str(text))])
+
+
 def _escaped(value: Any) -> Any:
     """The value with CEL's reserved words, as names of fields, in the form that the API server gives them."""
     if isinstance(value, dict):
@@ -221,7 +225,7 @@ def _escaped(value: Any) -> Any:
 @cache
 def _program(rule: str) -> celpy.Runner:
     environment = celpy.Environment()
-    return environment.program(environment.compile(rule), functions={"duration": _duration, "find": _find})
+    return environment.program(environment.compile(rule), functions={"duration": _duration, "find": _find, "findAll": _find_all})
 
 
 def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
