@@ -113,8 +113,7 @@ ENCRYPTION_RULES: Sequence[Rule] = (
         "previous is the passphrase before this one: write another key of a Secret, or leave previous out",
     ),
     Rule(
-        "self.secretKeyRef == oldSelf.secretKeyRef || "
-        "(has(self.previous) && self.previous == oldSelf.secretKeyRef)",
+        "self.secretKeyRef == oldSelf.secretKeyRef || (has(self.previous) && self.previous == oldSelf.secretKeyRef)",
         "a new passphrase is let in by the one before it: write the old secretKeyRef as previous",
     ),
 )
@@ -148,8 +147,7 @@ def _gap(cron: str) -> str:
 
 
 _INCREMENTAL_GAP = (
-    f"(has(self.schedule.incremental) ? {_gap('self.schedule.incremental')} : "
-    "has(self.source.postgres) ? 60 : 1000000)"
+    f"(has(self.schedule.incremental) ? {_gap('self.schedule.incremental')} : has(self.source.postgres) ? 60 : 1000000)"
 )
 
 

@@ -39,9 +39,7 @@ class PostgresSource(Model):
     )
     databases: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=63)]], Field(max_length=64), cel(each_once("database"))
-    ] = Field(
-        default=[], description="logical only: these; left out, the one that the DSN names."
-    )
+    ] = Field(default=[], description="logical only: these; left out, the one that the DSN names.")
     globals: bool = Field(default=True, description="logical only: roles and tablespaces too, without passwords.")
     spool: Name | None = Field(
         default=None,

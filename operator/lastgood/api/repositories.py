@@ -80,9 +80,9 @@ class Repository(Model):
 class SecondaryRepository(Repository):
     """Another place that the backups are copied to."""
 
-    name: Annotated[
-        Label, cel(Rule("self != 'primary'", '"primary" is the first repository: write another name'))
-    ] = Field(description="What status and metrics call it.")
+    name: Annotated[Label, cel(Rule("self != 'primary'", '"primary" is the first repository: write another name'))] = (
+        Field(description="What status and metrics call it.")
+    )
 
 
 class Repositories(Model):

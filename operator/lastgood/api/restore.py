@@ -128,9 +128,7 @@ class RestoreSpec(Model):
     schedule: Name = Field(description="BackupSchedule in this namespace whose backups are restored.")
     to: RestoreTo = Field(default=RestoreTo(latest=True), description="Which state to go back to.")
     into: Into | None = Field(default=None, description="Where the data goes. Left out, into place.")
-    repository: Label = Field(
-        default="primary", description='"primary", or the name of a secondary.'
-    )
+    repository: Label = Field(default="primary", description='"primary", or the name of a secondary.')
     stop: Annotated[list[StopTarget], Field(max_length=16), cel(each_once("workload"))] = Field(
         default=[], description="Applications that use the data. They are not started again on half a database."
     )

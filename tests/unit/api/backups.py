@@ -66,7 +66,10 @@ SPECS: dict[str, Object] = {
         job={"serviceAccount": "backups", "nodeSelector": {"disk": "ssd"}},
     ),
     "some databases": spec(
-        _postgres(ca=_CA_MAP, method="logical", databases=["shop", "users"]), _s3(ca=_CA), _S3, suspend=True
+        _postgres(ca=_CA_MAP, method="logical", databases=["shop", "users"]),
+        _s3(ca=_CA),
+        _s3(bucket="other"),
+        suspend=True,
     ),
     "redis": spec({"redis": {"url": _DSN, "ca": _CA}}, _SFTP, {**_s3(ca=_CA_MAP), "name": "s3"}),
     "redis by ConfigMap": spec({"redis": {"url": _DSN, "ca": _CA_MAP}}, _s3(ca=_CA_MAP), _VOLUME),
@@ -335,7 +338,10 @@ PARTS: dict[tuple[str, str], Cases] = {
         [{}, {"full": "0 2 * * *", "incremental": "0 * * * *"}, {"incremental": "5 2 * * *"}],
         [{"incremental": "0 2 * * *"}, {"full": "0 * * * *", "incremental": "0 * * * *"}],
     ),
-    ("spec.source.postgres.databases", "write each database once"): ([["a"], ["a", "b"]], [["a", "a"], ["a", "b", "a"]]),
+    ("spec.source.postgres.databases", "write each database once"): (
+        [["a"], ["a", "b"]],
+        [["a", "a"], ["a", "b", "a"]],
+    ),
     ("spec.source.volume.claims", "write each claim once"): ([["a"], ["a", "b"]], [["a", "a"]]),
     ("spec.source.logs.workloads", "write each workload once"): (
         [[_DEPLOYMENT, {**_SET, "name": "backend"}]],
@@ -507,8 +513,12 @@ TRANSITIONS: dict[str, tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]] = {
             (but("volumes"), but("volumes", source={"volume": {"claims": ["others"]}})),
             (but("wal"), but("wal", source=_postgres(method="physical"))),
         ],
-        [(but(one), but(one, source=SPECS[other]["source"])) for one in SPECS for other in ("dumps", "redis", "logs")
-         if set(SPECS[one]["source"]) != set(SPECS[other]["source"])],
+        [
+            (but(one), but(one, source=SPECS[other]["source"]))
+            for one in SPECS
+            for other in ("dumps", "redis", "logs")
+            if set(SPECS[one]["source"]) != set(SPECS[other]["source"])
+        ],
     ),
     "the primary repository stays where it is, since the backups are there: create another BackupSchedule, or add a "
     "secondary": (
