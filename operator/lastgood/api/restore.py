@@ -5,11 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.backupschedule import SqlAssertion
 from lastgood.api.backup_rules import RELATIVE_RULE, each_once, unchanged
+from lastgood.api.backupschedule import SqlAssertion
 from lastgood.api.base import Condition, KeyRef, Label, Model, Name, Rule, cel, duration_field, one_of
 from lastgood.api.repositories import MAP_BY_NAME
-
 
 # With "format: date-time" the server would take times without a zone, and give rules no text.
 _TIME = Rule(

@@ -551,3 +551,10 @@ TRANSITIONS: dict[str, tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]] = {
     ),
 }
 """Sentence to (before, after) that an update may and may not do."""
+
+
+def twice_the_same_name() -> Object:
+    """Repositories of which two secondaries have one name."""
+    repositories = _repositories(_VOLUME, _S3, _SFTP)
+    repositories["secondary"][1]["name"] = repositories["secondary"][0]["name"]
+    return repositories
