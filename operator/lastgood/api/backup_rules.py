@@ -60,6 +60,11 @@ ENDPOINT_RULE = Rule(
 )
 
 
+def same_key(one: str, other: str) -> str:
+    """CEL: two references are to one key. CEL compares no objects of two places as a whole."""
+    return f"({one}.name == {other}.name && {one}.key == {other}.key)"
+
+
 def each_once(what: str) -> Rule:
     """No two items of a list are the same."""
     return Rule("self.all(a, self.exists_one(b, b == a))", f"write each {what} once")
@@ -109,11 +114,12 @@ PRIMARY_RULE = Rule(
 
 ENCRYPTION_RULES: Sequence[Rule] = (
     Rule(
-        "!has(self.previous) || self.previous != self.secretKeyRef",
+        f"!has(self.previous) || !{same_key('self.previous', 'self.secretKeyRef')}",
         "previous is the passphrase before this one: write another key of a Secret, or leave previous out",
     ),
     Rule(
-        "self.secretKeyRef == oldSelf.secretKeyRef || (has(self.previous) && self.previous == oldSelf.secretKeyRef)",
+        f"{same_key('self.secretKeyRef', 'oldSelf.secretKeyRef')} || "
+        f"(has(self.previous) && {same_key('self.previous', 'oldSelf.secretKeyRef')})",
         "a new passphrase is let in by the one before it: write the old secretKeyRef as previous",
     ),
 )

@@ -13,6 +13,7 @@ from lastgood.api.backup_rules import (
     RELATIVE_RULE,
     REPOSITORIES_RULES,
     RETENTION_RULE,
+    same_key,
 )
 from lastgood.api.base import KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
 from lastgood.api.probes import CertificateSource, Host
@@ -32,7 +33,7 @@ class S3Repository(Model):
 
     rules: ClassVar[Sequence[Rule]] = (
         Rule(
-            "self.accessKeyId != self.secretAccessKey",
+            f"!{same_key('self.accessKeyId', 'self.secretAccessKey')}",
             "accessKeyId and secretAccessKey are two things: write two keys of a Secret",
         ),
         Rule(
