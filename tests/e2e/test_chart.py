@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.demo.cluster import OPERATOR_IMAGE, PYTHON_BASE, operator_context
+from tests.demo.cluster import OPERATOR_IMAGE, OPERATOR_PACKAGES, PYTHON_BASE, build_context
 from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, monitored, service
@@ -30,9 +30,8 @@ class Helm:
 
 @pytest.fixture
 def helm(cluster: Cluster, kube: Kube) -> Iterator[Helm]:
-    with operator_context() as context:
-        packages = ["python3", "python3-venv", "ca-certificates"]
-        cluster.load(context / "Dockerfile", context, OPERATOR_IMAGE, PYTHON_BASE, packages)
+    with build_context() as context:
+        cluster.load(context / "Dockerfile", context, OPERATOR_IMAGE, PYTHON_BASE, OPERATOR_PACKAGES)
     helm = Helm(cluster, kube.namespace)
     yield helm
     helm.run("uninstall", "lastgood", "--ignore-not-found", "--wait")

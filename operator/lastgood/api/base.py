@@ -50,7 +50,10 @@ class Model(BaseModel):
 
 
 def cel(*rules: Rule, **extra: Any) -> Any:
-    """Field metadata that puts CEL rules, and other schema keywords, on one field."""
+    """Field metadata that puts CEL rules, and other schema keywords, on one field.
+
+    Of two such metadata on one field, pydantic keeps the last.
+    """
     schema: dict[str, Any] = dict(extra)
     if rules:
         schema["x-kubernetes-validations"] = [rule.as_schema() for rule in rules]
@@ -144,12 +147,12 @@ def number_field() -> Any:
     return Field(max_length=24, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
 
 
-def percent_field(*, part: bool = True) -> Any:
+def percent_field(*more: Rule, part: bool = True) -> Any:
     """Metadata of a field that holds a percentage, of a ``part`` no more than 100%, for use inside ``Annotated``."""
     form = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$" if part else r"^[0-9]{1,4}([.][0-9]{1,6})?%$"
     message = 'write a percentage up to 100%, such as "99.9%"' if part else 'write a percentage, such as "50%"'
-    rule = Rule(f"self.matches('{form}')", message)
-    return Field(max_length=12, json_schema_extra={"x-kubernetes-validations": [rule.as_schema()]})
+    rules = [Rule(f"self.matches('{form}')", message), *more]
+    return Field(max_length=12, json_schema_extra={"x-kubernetes-validations": [rule.as_schema() for rule in rules]})
 
 
 Name = Annotated[
