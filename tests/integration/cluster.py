@@ -32,12 +32,7 @@ _PATHS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
-    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
-    "Job": "/apis/batch/v1/namespaces/{}/jobs",
-    "BackupSchedule": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backupschedules",
-    "Backup": "/apis/lastgood.dev/v1alpha1/namespaces/{}/backups",
-    "Restore": "/apis/lastgood.dev/v1alpha1/namespaces/{}/restores",
 }
 
 
