@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import celpy
@@ -224,16 +224,24 @@ def _program(rule: str) -> celpy.Runner:
     return environment.program(environment.compile(rule), functions={"duration": _duration, "find": _find})
 
 
+@lru_cache(maxsize=4096)
+def _holds(rule: str, value: str) -> bool:
+    """Whether a rule holds for a value, given as JSON.
+
+    An evaluation takes milliseconds, and the same parts stand in many manifests.
+    """
+    try:
+        return bool(_program(rule).evaluate({"self": celpy.json_to_cel(_escaped(json.loads(value)))}))
+    except celpy.CELEvalError:
+        return False
+
+
 def _rules(value: Any, schema: Schema, path: str) -> Iterator[str]:
     for entry in schema.get("x-kubernetes-validations", []):
         # A rule over the old object has nothing to say of a manifest alone.
         if "oldSelf" in entry["rule"]:
             continue
-        try:
-            held = bool(_program(entry["rule"]).evaluate({"self": celpy.json_to_cel(_escaped(value))}))
-        except celpy.CELEvalError:
-            held = False
-        if not held:
+        if not _holds(entry["rule"], json.dumps(value)):
             # The server names the type and keeps the value to itself: it may be a secret.
             yield f'{path}: Invalid value: "{schema["type"]}": {entry["message"]}'
     if isinstance(value, dict):
