@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import Lab, images
+from tests.lab.locks import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_IMAGE, SHOP_IMAGE = "docker.io/local/lastgood:0.1.0", "docker.io/local/lastgood-shop:1"
@@ -83,24 +84,29 @@ def build_context(dockerfile: str = "Dockerfile", requirements: str = "run.txt")
 
 def wheelhouse(requirements: str = "run.txt") -> Path:
     """Wheels of the locked requirements for the image's Python, fetched once."""
-    locked = ROOT / "requirements" / requirements
+    locked_by_hash = ROOT / "requirements" / requirements
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lastgood" / "wheels"
-    place = cache / hashlib.sha256(locked.read_bytes()).hexdigest()[:16]
-    if not place.exists():
-        unfinished = place.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        platforms = ["manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
-        named = [word for platform in platforms for word in ("--platform", platform)]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", *named]
-        # Markers would be read for the Python that runs this; the image's may be older by a patch release.
-        unfinished.mkdir(parents=True)
-        plain = unfinished / "requirements.txt"
-        plain.write_text(re.sub(r" ; python_full_version < '3\.11\.\d+'", "", locked.read_text()))
-        subprocess.run([*command, "-r", str(plain), "-d", str(unfinished)], check=True)
-        plain.unlink()
-        unfinished.rename(place)
+    place = cache / hashlib.sha256(locked_by_hash.read_bytes()).hexdigest()[:16]
+    with locked(cache / "lock", say="another process fetches wheels, waiting for it"):
+        if not place.exists():
+            _fetch_wheels(locked_by_hash, place)
     return place
+
+
+def _fetch_wheels(locked_by_hash: Path, place: Path) -> None:
+    unfinished = place.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    platforms = ["manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+    named = [word for platform in platforms for word in ("--platform", platform)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", *named]
+    # Markers would be read for the Python that runs this; the image's may be older by a patch release.
+    unfinished.mkdir(parents=True)
+    plain = unfinished / "requirements.txt"
+    plain.write_text(re.sub(r" ; python_full_version < '3\.11\.\d+'", "", locked_by_hash.read_text()))
+    subprocess.run([*command, "-r", str(plain), "-d", str(unfinished)], check=True)
+    plain.unlink()
+    unfinished.rename(place)
 
 
 def lab_cluster() -> Cluster:

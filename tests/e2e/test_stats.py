@@ -127,6 +127,7 @@ async def until(ask: Callable[[], Awaitable[Sample]], low: float, high: float, *
         pytest.fail(f"not between {low} and {high}, but {told[-5:]}")
 
 
+@pytest.mark.long
 async def test_a_pod_that_burns_fills_and_holds(
     lab: Lab, kube: Kube, small: str, rights: Callable[[bool], str]
 ) -> None:
