@@ -19,15 +19,16 @@ from lastgood.domain.decide import (
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
-from lastgood.domain.model import Key, Memory, Surroundings, TargetSeen
+from lastgood.domain.model import Good, Key, Memory, Surroundings, TargetSeen
 from lastgood.domain.objective import ObjectiveState
 from lastgood.domain.objective import event as objective_event
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ProbeFactory
 from lastgood.domain.sources import SourceFactory
 from lastgood.domain.status import from_status, signals_from_status, unseen
-from lastgood.domain.triggers import evaluate, first_due
+from lastgood.domain.triggers import Looked, evaluate, first_due
 from lastgood.services.accepting import Accepting
+from lastgood.services.ahead import at_once
 from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
 from lastgood.services.fleet import Fleet
@@ -35,9 +36,10 @@ from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
 from lastgood.services.probing import REFRESH_SECONDS, Probing
+from lastgood.services.records import is_final
 from lastgood.services.restorecontroller import RestoreController
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks, is_final
+from lastgood.services.rollbacks import Rollbacks
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
@@ -262,8 +264,7 @@ class Controller:
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
         if service.blocked or not decision.breaches:
             service.breach_outcome_at = 0.0
-        await self._teller.write(service, decision)
-        again = await self._under_way.carry_on(service)
+        again = await self._tell_and_carry_on(service, decision)
         if service.litter:
             # Once status no longer names them; a process that dies before this leaves it to the next one's sweep.
             await self._revisions.sweep(service)
@@ -276,6 +277,15 @@ class Controller:
         if wishes:
             self.queue.add_at(key, min(wishes) - time.time())
 
+    async def _tell_and_carry_on(self, service: Service, decision: Decision) -> float | None:
+        """Write status, and take Rollbacks further; at once where there is one, which waits for the other in time."""
+        if all(mark.outcome for mark in service.memory.marks):
+            await self._teller.write(service, decision)
+            return await self._under_way.carry_on(service)
+        telling = asyncio.create_task(self._teller.write(service, decision))
+        _, again = await at_once(telling, self._under_way.carry_on(service, telling))
+        return cast("float | None", again)
+
     async def _gather(self, service: Service, seen: TargetSeen | None, now: float) -> Surroundings:
         """Surroundings; what costs requests is only asked for when a rollback may follow."""
         plan, looked = service.plan, self.objectives.looked(service)
@@ -286,15 +296,24 @@ class Controller:
             service.breach_outcome_at = time.time()
         acting = due is not None and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
-        missing = await self._revisions.missing(service, target) if target else ()
         since = due.since if due is not None and acting else None
-        around = await self._around.look(service, since=since, missing=missing, objectives=looked)
+        around, missing = await self._look_around(service, since, target, looked)
+        around = replace(around, missing_configs=missing)
         if any(track.rings is not None for track in service.tracks.values()):
             around = replace(around, history=self._history())
         soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
         if soaking is not None and soaking.look:
             around = replace(around, rollout=await self._revisions.rollout(service))
         return around
+
+    async def _look_around(
+        self, service: Service, since: float | None, target: Good | None, looked: Mapping[str, Looked]
+    ) -> tuple[Surroundings, tuple[str, ...]]:
+        look = self._around.look(service, since=since, missing=(), objectives=looked)
+        if target is None:
+            return await look, ()
+        around, missing = await at_once(look, self._revisions.missing(service, target))
+        return around, missing
 
     async def _adopt(self, service: Service, decision: Decision) -> None:
         """Go on with what was decided, and begin to measure anew when another revision runs."""
