@@ -4,6 +4,7 @@ No node, so no pod runs: what a job would write (its Backup, its last words) is 
 """
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,14 @@ ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test",
 
 @pytest.fixture
 def jobs(cluster: Cluster) -> Jobs:
+    # Pods that would be given a right too many are refused.
+    strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    cluster.request(
+        "PATCH",
+        f"/api/v1/namespaces/{cluster.namespace}",
+        content=json.dumps(strict),
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
     cluster.put(claim(), secret("db", dsn="postgresql://app:sekret-word@db/shop"))
     return Jobs(cluster)
 
@@ -260,6 +269,11 @@ def test_wal_has_a_receiver_and_what_is_no_longer_wanted_goes(cluster: Cluster, 
     cluster.create(schedule(source=wal))
     wait(cluster, "Ready", "Accepted")
     receiver = until(lambda: cluster.get("Deployment", "shop-receive"), within=10, says="the receiver")
+    until(
+        lambda: [p for p in cluster.all("Pod") if p["metadata"]["name"].startswith("shop-receive-")],
+        within=40,
+        says="its pod",
+    )
     assert receiver["spec"]["strategy"]["type"] == "Recreate"
     assert "shop-spool" in names(cluster, "PersistentVolumeClaim")
     logical = {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method": "logical"}}
