@@ -52,12 +52,16 @@ class Cluster:
         config = json.loads(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-        with tempfile.TemporaryDirectory() as folder:
-            cert, key = Path(folder, "cert"), Path(folder, "key")
-            cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
-            key.write_bytes(base64.b64decode(user["client-key-data"]))
-            context.load_cert_chain(cert, key)
-        self._client = httpx.Client(base_url=cluster["server"], verify=context, timeout=20, trust_env=False)
+        headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+        if not headers:
+            with tempfile.TemporaryDirectory() as folder:
+                cert, key = Path(folder, "cert"), Path(folder, "key")
+                cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
+                key.write_bytes(base64.b64decode(user["client-key-data"]))
+                context.load_cert_chain(cert, key)
+        self._client = httpx.Client(
+            base_url=cluster["server"], verify=context, timeout=20, trust_env=False, headers=headers
+        )
 
     def close(self) -> None:
         self._client.close()
