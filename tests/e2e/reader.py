@@ -13,8 +13,9 @@ import yaml
 Object = dict[str, Any]
 
 _GROUPS = {
-    "/apis/lastgood.dev/v1alpha1": ("monitoredservice", "servicelevelobjective", "rollback"),
-    "/apis/apps/v1": ("deployment", "replicaset", "controllerrevision"),
+    "/apis/lastgood.dev/v1alpha1": ("monitoredservice", "servicelevelobjective", "rollback", "backupschedule", "backup", "restore"),
+    "/apis/apps/v1": ("deployment", "replicaset", "statefulset", "controllerrevision"),
+    "/apis/batch/v1": ("job", "cronjob"),
     "/apis/events.k8s.io/v1": ("event",),
     "/api/v1": ("configmap", "secret", "pod", "service", "serviceaccount", "persistentvolumeclaim"),
 }
@@ -23,16 +24,18 @@ PLACES = {kind: f"{group}/namespaces/{{}}/{kind}s" for group, kinds in _GROUPS.i
 
 
 def client_of(kubeconfig: Path) -> httpx.Client:
-    """A client as the administrator whom a kubeconfig with everything in it names."""
+    """A client as whom a kubeconfig with everything in it names: by certificate or by token."""
     config = yaml.safe_load(kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-    with tempfile.TemporaryDirectory() as folder:
-        cert, key = Path(folder, "cert"), Path(folder, "key")
-        cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
-        key.write_bytes(base64.b64decode(user["client-key-data"]))
-        context.load_cert_chain(cert, key)
-    return httpx.Client(base_url=cluster["server"], verify=context, timeout=20, trust_env=False)
+    headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+    if not headers:
+        with tempfile.TemporaryDirectory() as folder:
+            cert, key = Path(folder, "cert"), Path(folder, "key")
+            cert.write_bytes(base64.b64decode(user["client-certificate-data"]))
+            key.write_bytes(base64.b64decode(user["client-key-data"]))
+            context.load_cert_chain(cert, key)
+    return httpx.Client(base_url=cluster["server"], verify=context, timeout=20, trust_env=False, headers=headers)
 
 
 @cache

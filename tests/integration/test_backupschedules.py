@@ -4,16 +4,21 @@ No node, so no pod runs: what a job would write (its Backup, its last words) is 
 """
 
 import base64
-from collections.abc import Callable
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.kube import until
+import yaml
+from tests.e2e.kube import Kube, until
 from tests.integration.backups import IMAGE, Jobs, backup, claim, condition, names, now, schedule, secret
-from tests.integration.cluster import Cluster
+from tests.integration.cluster import Cluster, Refused
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator
 from tests.integration.stage import Stage
+from tests.lab import Lab
 
 Object = dict[str, Any]
 ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test", "shop-full-check", "shop-prune"}
@@ -21,6 +26,14 @@ ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test",
 
 @pytest.fixture
 def jobs(cluster: Cluster) -> Jobs:
+    # Pods that would be given a right too many are refused.
+    strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    cluster.request(
+        "PATCH",
+        f"/api/v1/namespaces/{cluster.namespace}",
+        content=json.dumps(strict),
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
     cluster.put(claim(), secret("db", dsn="postgresql://app:sekret-word@db/shop"))
     return Jobs(cluster)
 
@@ -260,6 +273,11 @@ def test_wal_has_a_receiver_and_what_is_no_longer_wanted_goes(cluster: Cluster, 
     cluster.create(schedule(source=wal))
     wait(cluster, "Ready", "Accepted")
     receiver = until(lambda: cluster.get("Deployment", "shop-receive"), within=10, says="the receiver")
+    until(
+        lambda: [p for p in cluster.all("Pod") if p["metadata"]["name"].startswith("shop-receive-")],
+        within=40,
+        says="its pod",
+    )
     assert receiver["spec"]["strategy"]["type"] == "Recreate"
     assert "shop-spool" in names(cluster, "PersistentVolumeClaim")
     logical = {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method": "logical"}}
@@ -349,3 +367,62 @@ def test_rpo_of_a_service_follows_its_schedules_and_points_belong_to_good_revisi
     assert [p["backup"] for p in noted()] == ["second"]
     cluster.patch("MonitoredService", "web", {"spec": {"backups": None}})
     until(lambda: "BackupsCurrent" not in cluster.conditions("web"), within=20, says="the condition to go")
+
+
+@pytest.fixture
+def as_installed(lab: Lab, cluster: Cluster, kubectl: Kube, tmp_path: Path) -> Iterator[Path]:
+    """The chart's rights in the test's namespace; a kubeconfig of the account that has them."""
+    chart = ["charts/lastgood", "--namespace", cluster.namespace, "--set", f"watchNamespaces={{{cluster.namespace}}}"]
+    shown = ["--show-only", "templates/rbac.yaml", "--show-only", "templates/deployment.yaml"]
+    helm = [str(lab.bin("helm")), "template", cluster.namespace, *chart, *shown, "--set", "crds.install=false"]
+    text = subprocess.run(helm, check=True, capture_output=True, text=True, timeout=60).stdout
+    kinds = {"Role", "RoleBinding", "ClusterRole", "ServiceAccount"}
+    rights = [d for d in yaml.safe_load_all(text) if d and d["kind"] in kinds]
+    kubectl.apply(*rights)
+    name = f"{cluster.namespace}-lastgood"
+    account = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{name}/token"
+    token = cluster.request("POST", account, json={"spec": {"expirationSeconds": 3600}})["status"]["token"]
+    config = json.loads(lab.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    place = tmp_path / "installed.kubeconfig"
+    place.write_text(json.dumps(config))
+    yield place
+    for body in rights:
+        if body["kind"] == "ClusterRole":
+            cluster.request("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{body['metadata']['name']}")
+
+
+def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
+    cluster: Cluster, jobs: Jobs, as_installed: Path, spawn: Callable[..., Operator]
+) -> None:
+    roles, lease = f"{cluster.namespace}-lastgood", f"{cluster.namespace}-lastgood"
+    chosen = ["--kubeconfig", str(as_installed), "--lease-name", lease, "--backup-roles", roles]
+    operator = spawn(*chosen, "--backup-image", IMAGE)
+    operator.wait_for_log('"leading"', within=90)
+    key = {"secretKeyRef": {"name": "config-key", "key": "passphrase"}, "create": True}
+    wal = {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method": "wal"}}
+    cluster.create(schedule(source=wal))
+    cluster.create(schedule("declared", source={"config": {"secrets": True}}, encryption=key))
+    wait(cluster, "Ready", "Accepted")
+    wait(cluster, "Ready", "Accepted", of="declared")
+    bound = {"declared-backup-job", "declared-backup-config", "declared-backup-secrets", "shop-backup-job"}
+    assert bound <= names(cluster, "RoleBinding")
+    assert {"backup-key", "config-key"} <= names(cluster, "Secret")
+    cluster.create(backup("now"))
+    until(lambda: cluster.get("Job", "now"), within=30, says="its Job")
+    cluster.delete("CronJob", "shop-full")
+    until(lambda: cluster.get("CronJob", "shop-full"), within=30, says="the CronJob to be made anew")
+    logical = {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method": "logical"}}
+    cluster.patch("BackupSchedule", "shop", {"spec": {"source": logical, "retention": {"last": 3}}})
+    until(lambda: cluster.get("Deployment", "shop-receive") is None, within=40, says="the receiver to go")
+    assert '"status": 403' not in operator.log
+    assert "forbidden" not in operator.log
+
+    operator.stop()
+    mine = Cluster(as_installed, cluster.namespace)
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    everything = {"metadata": {"name": "all"}, "roleRef": reference, "subjects": []}
+    with pytest.raises(Refused) as refused:
+        mine.request("POST", mine.path("RoleBinding"), json=everything)
+    assert refused.value.status == 403
+    mine.close()
