@@ -429,7 +429,7 @@ async def test_a_server_without_a_slot_to_spare_is_told(own: Server, stage: Stag
 
 def as_root(*command: str) -> None:
     """Run it as root, which this test's process has put aside."""
-    subprocess.run(command, check=True, preexec_fn=lambda: os.setresuid(0, 0, 0))  # noqa: PLW1509
+    subprocess.run(command, check=True, preexec_fn=lambda: os.setresuid(0, 0, 0))
 
 
 @pytest.fixture
