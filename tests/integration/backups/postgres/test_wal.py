@@ -223,7 +223,7 @@ async def test_a_segment_of_the_right_name_that_is_not_the_log_is_caught(own: Se
 @BOTH
 async def test_a_lost_slot_leads_to_a_new_base_at_once(own: Server, stage: Stage) -> None:
     filled(own)
-    own.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '2MB'")
+    own.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '8MB'")
     own.execute("SELECT pg_reload_conf()")
     made = engine(own, stage)
     async with receiving(made, stage):
@@ -231,7 +231,7 @@ async def test_a_lost_slot_leads_to_a_new_base_at_once(own: Server, stage: Stage
         assert not [each for each in first.conditions if each.reason == "KeepsUnlimited"]
         note(own, "kept")
         await made.incremental(stage.work(), stage.repository, tags("tick"))
-    for _ in range(8):
+    for _ in range(12):
         own.execute("INSERT INTO log (note) SELECT repeat('x', 900) FROM generate_series(1, 2000)")
         own.execute("SELECT pg_switch_wal()")
         own.execute("CHECKPOINT")
