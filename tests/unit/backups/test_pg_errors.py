@@ -29,6 +29,9 @@ AT = 'connection to server at "10.0.0.1", port 5432 failed: '
         ("pg_dump: error: aborting because of server version mismatch", "VersionMismatch"),
         ('ERROR:  extension "postgis" is not available', "ExtensionMissing"),
         ("pg_receivewal: error: could not send replication command", "SourceFailed"),
+        ("pg_receivewal: error: disconnected", "Unreachable"),
+        ('pg_receivewal: error: could not send replication command "START_REPLICATION": ERROR:  requested WAL segment 000000010000000000000004 has already been removed', "SlotLost"),
+        ('pg_receivewal: error: could not send replication command "START_REPLICATION": ERROR:  can no longer access replication slot "lastgood"', "SlotLost"),
         ("", "SourceFailed"),
     ],
 )  # fmt: skip

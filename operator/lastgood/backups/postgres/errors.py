@@ -36,6 +36,11 @@ _KNOWN: Sequence[tuple[str, PgReason, str]] = [
         "the DSN's user lacks a right",
     ),
     (
+        r"has already been removed|can no longer (be|get|access)|was invalidated|has been invalidated",
+        PgReason.SLOT_LOST,
+        "the server has dropped log that had not been received",
+    ),
+    (
         (
             r"too many (clients|connections)|remaining connection slots|number of requested standby connections|"
             r"all replication slots are in use|max_wal_senders"
@@ -66,7 +71,7 @@ _KNOWN: Sequence[tuple[str, PgReason, str]] = [
         (
             r"Connection refused|could not translate host name|timeout expired|No route to host|Network is unreachable|"
             r"could not connect|connection to server|server closed the connection|terminating connection|"
-            r"Name or service|"
+            r"Name or service|: disconnected|unexpected termination of replication stream|"
             r"no connection to the server|the database system is (starting up|shutting down|in recovery)"
         ),
         PgReason.UNREACHABLE,

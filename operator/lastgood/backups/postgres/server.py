@@ -114,6 +114,10 @@ def _passfile(scratch: Path, password: str) -> Path:
     """Write the password for libpq where no argument and no environment shows it."""
     path = scratch / f".pgpass-{os.getpid()}-{os.urandom(4).hex()}"
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"*:*:*:*:{escaped}\n" if password else "")
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"*:*:*:*:{escaped}\n" if password else "")
+    except OSError as error:
+        raise JobFailed(PgReason.DISK_FULL, f"scratch cannot be written: {error.strerror}") from None
     return path

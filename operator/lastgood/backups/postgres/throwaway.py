@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,9 @@ from lastgood.domain.backups.ports import JobFailed
 _START_SECONDS = 60.0
 _STOP_SECONDS = 120.0
 _PORT = "5432"
+_ANY = "template1"
+"""A database that every cluster has; "postgres" may have been dropped."""
+_STOPPED = re.compile(r"(FATAL|PANIC|ERROR):  (?!the database system is|terminating|could not open directory)")
 
 _SAFE = {
     # On the command line, where they overrule what postgresql.auto.conf of a restored data directory says.
@@ -46,6 +50,7 @@ _SAFE = {
     "maintenance_work_mem": "64MB",
     "huge_pages": "off",
     "log_min_messages": "warning",
+    "log_line_prefix": "",
     "lc_messages": "C",
 }
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "4GB"}
@@ -58,12 +63,12 @@ class Throwaway:
     def __init__(self, sockets: Path, user: str, log: Path) -> None:
         self._sockets, self._user, self._log = sockets, user, log
 
-    def conninfo(self, database: str = "postgres") -> str:
+    def conninfo(self, database: str = _ANY) -> str:
         """For tools and libpq; there is no password."""
         return make_conninfo("", host=str(self._sockets), port=_PORT, user=self._user, dbname=database)
 
     @asynccontextmanager
-    async def session(self, database: str = "postgres", *, doing: str) -> AsyncIterator[Any]:
+    async def session(self, database: str = _ANY, *, doing: str) -> AsyncIterator[Any]:
         """Connect in autocommit; PostgreSQL's errors become JobFailed RestoreFailed or more exact."""
         try:
             async with await psycopg.AsyncConnection.connect(self.conninfo(database), autocommit=True) as connection:
@@ -72,8 +77,10 @@ class Throwaway:
             raise translated(str(error), doing=doing, otherwise=PgReason.RESTORE_FAILED) from None
 
     def said(self) -> str:
-        """The end of its log."""
-        return said(self._log.read_text(errors="replace")) if self._log.exists() else ""
+        """What stopped it, by its log; the log's end where nothing did."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        # A fatal error is followed by what it leads to.
+        return said("\n".join([line for line in lines if _STOPPED.match(line)] or lines))
 
 
 async def initialise(tools: Tools, data: Path, user: str = "postgres") -> None:

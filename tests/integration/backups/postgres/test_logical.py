@@ -84,7 +84,10 @@ async def test_a_point_restores_while_it_is_written_to(shared: Server, shop: str
     assert status.phase == "Succeeded"
     assert status.contents == [shop]
     assert status.point
-    assert {each.tags["part"] for each in await stage.repository.snapshots({})} == {"dump", "manifest"}
+    assert {each.tags["part"] for each in await stage.repository.snapshots({"schedule": "nightly"})} == {
+        "dump",
+        "manifest",
+    }
     assert status.copies[0].snapshots == [each.id for each in await stage.repository.snapshots({"backup": "one"})]
     await stage.repository.fetch(status.copies[0].snapshots[-1], stage.folder / "out")
     globals_ = (stage.folder / "out/globals.sql").read_text()
@@ -199,13 +202,13 @@ async def test_a_dump_that_dies_half_way_leaves_no_point(shared: Server, shop: s
     await killing
     assert died.value.reason == "Unreachable"
     assert PASSWORD not in str(died.value)
-    assert await stage.repository.snapshots({}) == []
+    assert await stage.repository.snapshots({"schedule": "nightly"}) == []
 
 
 async def test_a_point_that_lacks_a_part_is_not_taken_for_one(shared: Server, shop: str, stage: Stage) -> None:
     made = engine(stage.spec(shared.dsn(shop), method="logical"), stage)
     await backed_up(stage, made, "one")
-    dump = (await stage.repository.snapshots({"part": "dump"}))[0]
+    dump = (await stage.repository.snapshots({"schedule": "nightly", "part": "dump"}))[0]
     await stage.repository.forget([dump.id])
     verified = await made.test(stage.work(), stage.repository, await point(stage, "one"))
     assert not verified.passed
@@ -272,7 +275,7 @@ async def test_the_reason_is_told(shared: Server, stage: Stage, change: Any, rea
         await backed_up(stage, made, "one")
     assert failed.value.reason == reason, failed.value.message
     assert PASSWORD not in str(failed.value)
-    assert await stage.repository.snapshots({}) == []
+    assert await stage.repository.snapshots({"schedule": "nightly"}) == []
 
 
 async def test_a_server_without_fitting_programs_is_named(
@@ -319,4 +322,9 @@ async def test_no_argument_and_no_environment_shows_the_password(shared: Server,
     assert shown == []
     files = [path for path in stage.places.scratch.iterdir() if path.is_file()]
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600]
-    assert json.dumps([dict(each.tags) for each in await stage.repository.snapshots({})]).find(secret[:12]) == -1
+    assert (
+        json.dumps([dict(each.tags) for each in await stage.repository.snapshots({"schedule": "nightly"})]).find(
+            secret[:12]
+        )
+        == -1
+    )

@@ -94,7 +94,7 @@ async def test_a_damaged_base_is_caught(own: Server, stage: Stage) -> None:
     summarized(own)
     made = engine(own, stage)
     await made.full(stage.work(), stage.repository, tags("full"))
-    snapshot = (await stage.repository.snapshots({}))[0]
+    snapshot = (await stage.repository.snapshots({"schedule": "nightly"}))[0]
     folder = stage.work()
     await stage.repository.fetch(snapshot.id, folder)
     path = max((folder / "data/base").rglob("[0-9]*"), key=lambda each: each.stat().st_size if each.is_file() else 0)

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -220,7 +223,7 @@ async def test_a_segment_of_the_right_name_that_is_not_the_log_is_caught(own: Se
 @BOTH
 async def test_a_lost_slot_leads_to_a_new_base_at_once(own: Server, stage: Stage) -> None:
     filled(own)
-    own.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '2MB'")
+    own.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '8MB'")
     own.execute("SELECT pg_reload_conf()")
     made = engine(own, stage)
     async with receiving(made, stage):
@@ -228,7 +231,7 @@ async def test_a_lost_slot_leads_to_a_new_base_at_once(own: Server, stage: Stage
         assert not [each for each in first.conditions if each.reason == "KeepsUnlimited"]
         note(own, "kept")
         await made.incremental(stage.work(), stage.repository, tags("tick"))
-    for _ in range(8):
+    for _ in range(12):
         own.execute("INSERT INTO log (note) SELECT repeat('x', 900) FROM generate_series(1, 2000)")
         own.execute("SELECT pg_switch_wal()")
         own.execute("CHECKPOINT")
@@ -402,7 +405,7 @@ async def test_a_right_that_is_missing_is_told(own: Server, stage: Stage, name: 
         await made.full(stage.work(), stage.repository, tags("base"))
     assert failed.value.reason == "NotAllowed"
     assert PASSWORD not in str(failed.value)
-    assert await stage.repository.snapshots({}) == []
+    assert await stage.repository.snapshots({"schedule": "nightly"}) == []
 
 
 @NEW
@@ -412,3 +415,39 @@ async def test_a_user_with_two_rights_is_enough(own: Server, stage: Stage) -> No
     assert isinstance(made, Wal)
     await made.full(stage.work(), stage.repository, tags("base"))
     assert (await made.test(stage.work(), stage.repository, Point("base", 0.0))).passed
+
+
+@NEW
+async def test_a_server_without_a_slot_to_spare_is_told(own: Server, stage: Stage) -> None:
+    for number in range(8):
+        own.execute(f"SELECT pg_create_physical_replication_slot('other_{number}')")
+    with pytest.raises(JobFailed) as full:
+        await engine(own, stage).full(stage.work(), stage.repository, tags("base"))
+    assert full.value.reason == "ServerFull"
+    assert "max_replication_slots" in full.value.message
+
+
+def as_root(*command: str) -> None:
+    """Run it as root, which this test's process has put aside."""
+    subprocess.run(command, check=True, preexec_fn=lambda: os.setresuid(0, 0, 0))
+
+
+@pytest.fixture
+def small(stage: Stage) -> Iterator[Path]:
+    """Scratch of 8 MB."""
+    if os.getresuid()[2] != 0:
+        pytest.skip("to mount a small volume needs root")
+    folder = stage.places.scratch
+    shutil.rmtree(folder)
+    folder.mkdir()
+    as_root("mount", "-t", "tmpfs", "-o", f"size=8m,uid={os.getuid()}", "none", str(folder))
+    yield folder
+    as_root("umount", "-l", str(folder))
+
+
+@NEW
+async def test_a_full_disk_is_told_and_leaves_nothing(own: Server, stage: Stage, small: Path) -> None:
+    with pytest.raises(JobFailed) as full:
+        await engine(own, stage).full(stage.work(), stage.repository, tags("base"))
+    assert full.value.reason == "DiskFull"
+    assert await stage.repository.snapshots({"schedule": "nightly"}) == []
