@@ -190,7 +190,10 @@ class RestoreStatus(Model):
     point: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     safety_backup: str = Field(default="", description="Backup of what was there before.")
     kept_database: str = Field(default="", description="Name under which the old database still exists.")
-    stopped: list[Stopped] = Field(default=[], json_schema_extra=MAP_BY_NAME)
+    stopped: list[Stopped] = Field(
+        default=[],
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
+    )
     way_back: str = Field(default="", description="What stands now, and how to go back, when a step has failed.")
     started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     finished_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})

@@ -1,4 +1,4 @@
-"""``lastgood run``, ``lastgood crds``, ``lastgood validate``, ``lastgood import``."""
+"""``lastgood run``, ``job``, ``crds``, ``validate``, ``import``, ``restore plan``."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import yaml
 
 from lastgood import __version__
 from lastgood.api import GROUP
+from lastgood.api.backupjob import CREDENTIALS, VOLUMES
 from lastgood.api.schema import files
 
 
@@ -35,10 +36,22 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--signals-listen", default="", metavar="ADDRESS", help="take signals here; default nowhere")
     run.add_argument("--signals-certificate", default=None, type=Path, metavar="FILE", help="TLS chain; with a key")
     run.add_argument("--signals-key", default=None, type=Path, metavar="FILE", help="its private key")
+    run.add_argument("--backup-image", default="", metavar="IMAGE", help="image of backup jobs; default no backups")
+    run.add_argument("--backup-roles", default="lastgood", metavar="PREFIX", help="of the jobs' ClusterRoles")
     run.add_argument("--kubeconfig", default=None)
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+
+    job = commands.add_parser("job", help="run one task of a backup schedule, in a job's pod")
+    job.add_argument("--spec", required=True, type=Path, metavar="FILE", help="what to do: a JobSpec as JSON")
+    job.add_argument("--result", default=Path("/dev/termination-log"), type=Path, metavar="FILE", help="how it ended")
+    job.add_argument("--name", default="", help="name of the Job, and of the Backup; default $JOB_NAME")
+    job.add_argument("--credentials", default=Path(CREDENTIALS), type=Path, metavar="FOLDER")
+    job.add_argument("--volumes", default=Path(VOLUMES), type=Path, metavar="FOLDER")
+    job.add_argument("--kubeconfig", default=None, type=Path, metavar="FILE", help="default the service account")
+    job.add_argument("--log-format", choices=["json", "console"], default="json")
+    job.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
     crds = commands.add_parser("crds", help="print the CustomResourceDefinitions, or write them into folders")
     crds.add_argument("--into", action="append", default=[], type=Path, help="folder to write files into; repeatable")
@@ -51,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("form", choices=["openslo"])
     bring.add_argument("files", nargs="+", metavar="FILE", help='YAML or JSON; "-" for standard input')
     bring.add_argument("--prometheus-url", default="", help="address of Prometheus for sources that name none")
+    restore = commands.add_parser("restore", help="restores of data").add_subparsers(dest="what", required=True)
+    told = restore.add_parser("plan", help="show what a Restore would do, before anything does; reads only")
+    told.add_argument("name", nargs="?", default=None, metavar="NAME", help="a Restore that exists")
+    told.add_argument("-f", "--file", default=None, metavar="FILE", help='or its manifest; "-" for standard input')
+    told.add_argument("-n", "--namespace", default=None, help="default the manifest's, else the context's")
+    told.add_argument("--kubeconfig", default=None)
+    told.add_argument("--context", default=None, help="context of the kubeconfig")
     return parser
 
 
@@ -117,6 +137,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from lastgood.cli.importing import import_openslo  # noqa: PLC0415 - as below
 
             return import_openslo(options.files, options.prometheus_url)
+        case "job":
+            from lastgood.cli.job import job  # noqa: PLC0415 - as below
+
+            return job(options)
+        case "restore":
+            from lastgood.cli.restoring import restore_plan  # noqa: PLC0415 - as below
+
+            return restore_plan(
+                options.name,
+                options.file,
+                namespace=options.namespace,
+                kubeconfig=options.kubeconfig,
+                context=options.context,
+            )
         case _:
             # Imported here: `validate` needs none of what the operator needs, and starts ten times as fast.
             from lastgood.cli.run import run  # noqa: PLC0415

@@ -11,9 +11,10 @@ from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.baseline import Baseline, Recorder
 from lastgood.domain.budget import BudgetRings, Burn, burn
 from lastgood.domain.measure import Counts, Nothing, Points, Sample, Silence
-from lastgood.domain.objective import ObjectiveState, Standing, judge
+from lastgood.domain.objective import ObjectiveState, Standing, judge, settled, stays_until
 from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
+from lastgood.domain.sides import sides_of
 from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
 from lastgood.domain.window import Aggregate, Window
 
@@ -85,7 +86,13 @@ class Track:
         "_burned_at",
         "_codes",
         "_codes_since",
+        "_judged",
         "_minute",
+        "_minute_ends",
+        "_side",
+        "_sides",
+        "_silence",
+        "_stays_until",
         "_total",
         "at",
         "baseline",
@@ -97,8 +104,9 @@ class Track:
         "recorder",
         "rings",
         "run_keys",
-        "seen",
+        "steady_triggers",
         "triggers",
+        "value",
         "window",
     )
 
@@ -109,12 +117,16 @@ class Track:
         """``probe`` is the name of the probe that feeds it, empty for all of them, None for none."""
         self.triggers = tuple(t for t in triggers if _concerns(t, plan))
         self.run_keys = tuple(run_key(t, plan.name) for t in self.triggers)
+        self.steady_triggers = all(_steady(t, plan) for t in self.triggers)
+        """Whether its triggers say the same as long as the indicator is on the same side of every bound."""
+        rates = tuple(t.above for t in self.triggers if t.kind is TriggerKind.ERROR_RATE)
+        self._sides = sides_of(plan, rates)
         self.rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
         self.burn: Burn | None = None
         self.baseline: Baseline | None = None
         self.began = 0
         """Minute of the first sample: what is older is the history's."""
-        self._burned_at = 0.0
+        self._burned_at = self._minute_ends = 0.0
         self._minute, self._bad, self._total = 0, 0.0, 0.0
         self.at = 0.0
         self.release()
@@ -123,21 +135,33 @@ class Track:
         """Another revision runs from now on: what was measured before says nothing of it."""
         plan = self.plan
         self.window = Window(plan.kind, window=plan.window, interval=plan.interval, quantile=plan.quantile)
-        self.seen: Aggregate | Nothing = _UNSEEN
+        self.value: float | None = None
+        """The indicator with the latest sample; None when that said nothing."""
+        # Why the latest sample was none.
+        self._silence: Nothing | None = _UNSEEN
+        # The state that the latest look led to, on which side of its bounds the indicator was, and until when the same
+        # again changes nothing.
+        self._judged: ObjectiveState | None = None
+        self._side, self._stays_until = 0, 0.0
         # By status code: of this window's length of time, and of the one before.
-        self._codes: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self._codes: tuple[dict[str, float], dict[str, float]] | None = None
         self._codes_since = 0.0
         compared = any(t.kind is TriggerKind.DEGRADATION for t in self.triggers)
         self.recorder = Recorder(plan.kind, plan.quantile) if compared else None
 
+    @property
+    def seen(self) -> Aggregate | Nothing:
+        """What the window held with the latest sample; Nothing when that was none."""
+        return self._silence or self.window.read(self.at)
+
     def answered(self, code: str, now: float) -> None:
         """Count the status code of an answer, for the message of a breach."""
-        if not 0 <= now - self._codes_since <= self.plan.window:
-            self._codes, self._codes_since = ({}, self._codes[0]), now
+        if self._codes is None or not 0 <= now - self._codes_since <= self.plan.window:
+            self._codes, self._codes_since = ({}, self._codes[0] if self._codes else {}), now
         self._codes[0][code] = self._codes[0].get(code, 0) + 1
 
     def _answers(self) -> dict[str, float] | None:
-        new, old = self._codes
+        new, old = self._codes or ({}, {})
         return {code: new.get(code, 0) + old.get(code, 0) for code in {*new, *old}} or None
 
     def take(
@@ -145,28 +169,83 @@ class Track:
     ) -> tuple[ObjectiveState, Minute | None]:
         """The state after one more sample, and the minute that has ended with it.
 
-        ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
+        It is the same object as ``before`` when the sample changes nothing that anybody compares: most samples are
+        soon after the one before and on the same side of every bound. What such samples leave behind is told by
+        ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        taken = self.window.add(sample, now)
-        self.seen = seen = taken if isinstance(taken, Nothing) else self.window.read(now)
-        self.at = now
-        state = judge(self.plan, seen, before, now, self._answers())
-        minute = None
-        if not isinstance(taken, Nothing):
-            minute = self._count(taken, seen, now)
-            if steady and self.recorder is not None and state.state is not Standing.BREACHED:
-                self.recorder.add(taken, now)
-        if self.rings is not None and self.plan.budget is not None and abs(now - self._burned_at) >= BURN_SECONDS:
+        window, sides = self.window, self._sides
+        taken = window.add(sample, now)
+        if type(taken) is Nothing:
+            return self._silent(taken, before, now), None
+        self.value = value = window.value
+        side = sides.of(window)
+        if (
+            side == self._side
+            and before is self._judged
+            and now < self._stays_until
+            and 0 <= now - self.at <= sides.soon
+        ):
+            state = before
+            self.at = now
+        else:
+            before = self.settled(before)
+            self.at, self._silence = now, None
+            state = judge(self.plan, window.read(now), before, now, self._answers())
+            self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
+        if type(taken) is Counts:
+            bad, total = min(taken.bad, taken.total), taken.total
+        elif value is None:
+            bad = total = 0.0
+        else:
+            # Without events a minute is the event, and this is the part of it that the sample speaks for.
+            total = self.plan.interval / 60
+            bad = total if (value > sides.target if sides.below else value < sides.target) else 0.0
+        if self.rings is not None:
+            self.rings.add(bad, total, self.plan.interval, now)
+            if not -BURN_SECONDS < now - self._burned_at < BURN_SECONDS:
+                self._burn(now)
+        if self.recorder is not None and steady and state.state is not Standing.BREACHED:
+            self.recorder.add(taken, now)
+        minute = self._next_minute(value, now) if not self._minute_ends - 60 <= now < self._minute_ends else None
+        self._bad += bad
+        self._total += total
+        return state, minute
+
+    def _next_minute(self, value: float | None, now: float) -> Minute | None:
+        """Begin another minute; the one that has ended."""
+        ended = None
+        if self._minute and (self._total or value is not None):
+            ended = Minute(self._minute, self._bad, self._total, value)
+        self._minute = math.floor(now / 60)
+        self._minute_ends = 60.0 * (self._minute + 1)
+        self.began = self.began or self._minute
+        self._bad = self._total = 0.0
+        return ended
+
+    def _silent(self, nothing: Nothing, before: ObjectiveState, now: float) -> ObjectiveState:
+        before = self.settled(before)
+        self.at, self._silence, self.value, self._judged = now, nothing, None, None
+        if self.rings is not None and abs(now - self._burned_at) >= BURN_SECONDS:
+            self._burn(now)
+        return judge(self.plan, nothing, before, now)
+
+    def settled(self, state: ObjectiveState) -> ObjectiveState:
+        """The state with what samples that changed nothing have left behind: when the latest was taken."""
+        return settled(state, self.at) if state is self._judged and state.seen_at != self.at else state
+
+    def _burn(self, now: float) -> None:
+        if self.rings is not None and self.plan.budget is not None:
             self._burned_at = now
             self.burn = burn(self.plan.budget, self.rings, now)
-        return state, minute
 
     def looked(self, state: ObjectiveState, *, proven: bool) -> Looked:
         """As triggers look at it."""
-        return Looked(self.plan, state, self.seen, self.at, self.baseline, self.burn, proven)
+        return Looked(self.plan, self.settled(state), self.seen, self.at, self.baseline, self.burn, proven)
 
-    def load(self, hours: list[tuple[int, float, float]], minutes: list[tuple[int, float, float]], now: float) -> None:
-        """Take in what was kept of the budget's period from before this process."""
+    def load(
+        self, hours: list[tuple[int, float, float, float]], minutes: list[tuple[int, float, float]], now: float
+    ) -> None:
+        """Take in what was kept of the budget's period from before this process: see BudgetRings."""
         if self.rings is not None:
             self.rings.load_hours(hours, now)
             self.rings.load(minutes, now)
@@ -177,25 +256,12 @@ class Track:
         if self.plan.budget is not None:
             self.rings, self.began = BudgetRings(self.plan.budget.period), 0
 
-    def _count(self, sample: Sample, seen: Aggregate | Nothing, now: float) -> Minute | None:
-        value = seen.value if isinstance(seen, Aggregate) else None
-        if isinstance(sample, Counts):
-            bad, total = min(sample.bad, sample.total), sample.total
-        else:
-            # Without events a minute is the event, and this is the part of it that the sample speaks for.
-            total = self.plan.interval / 60 if value is not None else 0.0
-            bad = total if value is not None and self.plan.beyond(value, self.plan.target) else 0.0
-        if self.rings is not None:
-            self.rings.add(bad, total, self.plan.interval, now)
-        present, ended = math.floor(now / 60), None
-        self.began = self.began or present
-        if present != self._minute:
-            if self._minute and (self._total or value is not None):
-                ended = Minute(self._minute, self._bad, self._total, value)
-            self._minute, self._bad, self._total = present, 0.0, 0.0
-        self._bad += bad
-        self._total += total
-        return ended
+
+def _steady(trigger: Trigger, plan: ObjectivePlan) -> bool:
+    if trigger.kind is TriggerKind.ERROR_RATE:
+        # Its bound is above, whatever the objective's are.
+        return plan.below
+    return trigger.kind is TriggerKind.OBJECTIVE
 
 
 def _concerns(trigger: Trigger, plan: ObjectivePlan) -> bool:

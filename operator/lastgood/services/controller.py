@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import structlog
 
+from lastgood.domain.backups.current import with_points
+from lastgood.domain.backups.pods import Options
 from lastgood.domain.decide import (
     Decision,
     RecordGood,
@@ -33,6 +35,7 @@ from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
 from lastgood.services.probing import REFRESH_SECONDS, Probing
+from lastgood.services.restorecontroller import RestoreController
 from lastgood.services.revisions import Revisions
 from lastgood.services.rollbacks import Rollbacks, is_final
 from lastgood.services.surroundings import Around
@@ -72,12 +75,14 @@ class Controller:
         sources: SourceFactory,
         minutes: Minutes,
         storm_limit: int = 5,
+        jobs: Options | None = None,
     ) -> None:
         self._table, self._metrics = table, metrics
         self._revisions = Revisions(cluster, table)
         events = Events(cluster)
         self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics, events)
         self._teller = Teller(cluster, metrics, events)
+        self.restores = RestoreController(cluster, table, metrics, events, jobs or Options(image=""))
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self._accepting = Accepting(cluster, table)
@@ -112,6 +117,7 @@ class Controller:
         """Take over: what status remembers is what we go on from."""
         self._unobserved, self.leading = unobserved, True
         self._metrics.leader.set(1)
+        self.restores.lead()
         for service in self._table.services.values():
             service.loaded = False
             self.queue.add(service.key)
@@ -128,7 +134,7 @@ class Controller:
     async def run(self) -> None:
         """Probe, measure and reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.fleet, self.queue, self.objectives, self.objective_queue):
+            for work in (self.fleet, self.queue, self.objectives, self.objective_queue, self.restores.queue):
                 group.create_task(work.run())
             group.create_task(self._keep_baselines())
 
@@ -144,6 +150,7 @@ class Controller:
         self._around.trouble_at = time.time()
         for key in self._table.services:
             self.queue.add(key)
+        self.restores.lead()
 
     def slept(self, seconds: float) -> None:
         """Count no failure for a time in which this process stood still (a paused machine) and saw nothing."""
@@ -156,6 +163,7 @@ class Controller:
         self._metrics.leader.set(0)
         self.queue.clear()
         self.objective_queue.clear()
+        self.restores.follow()
         for key in list(self._table.services):
             self.fleet.remove(key)
             self._table.services[key].prepared_for = (-1, 0)
@@ -237,6 +245,7 @@ class Controller:
         around = await self._gather(service, seen, now)
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
         await self._adopt(service, decision)
+        service.memory = with_points(service.memory, around.schedules)
         for action in decision.actions:
             match action:
                 case RecordGood():
@@ -244,6 +253,7 @@ class Controller:
                 case StartRollback():
                     await self._under_way.start(service, action)
         if decision.actions:
+            service.memory = with_points(service.memory, around.schedules)
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
             )
@@ -316,6 +326,8 @@ class Controller:
 
     def signals(self, service: Service, status: Mapping[str, Any]) -> None:
         """Signals were raised, or have ended: whoever takes them writes them into status."""
+        if not status.get("signals") and not service.status.get("signals") and not service.memory.signals:
+            return
         try:
             raised = signals_from_status(status)
         except (KeyError, ValueError, TypeError) as error:

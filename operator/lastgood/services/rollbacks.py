@@ -12,9 +12,11 @@ from lastgood.domain.decide import Condition
 from lastgood.domain.model import Good, Memory, TargetSeen
 from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
+from lastgood.domain.restores.part import Part
 from lastgood.domain.revision import difference
 from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
 from lastgood.domain.status import configs_to_status, merge_conditions
+from lastgood.services.datapart import DataPart
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.putback import PutBack, template_patch
@@ -25,11 +27,13 @@ _log = structlog.get_logger(__name__)
 _CONFLICT = frozenset({409, 422})
 _TRIES = 5
 _NOTHING = Memory()
+DATA_SECONDS = 5.0
+"""How often a Rollback looks that waits for its Restores and hears nothing of them."""
 AWAITING_APPROVAL = "AwaitingApproval"
 """Phase of a Rollback that waits for a person."""
 
 
-def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
+def rollback_seen(body: Mapping[str, Any], parts: tuple[Part, ...] = ()) -> RollbackSeen:
     """What the domain looks at, out of a Rollback object."""
     spec, status = body["spec"], body.get("status") or {}
     to, trigger = spec.get("to") or {}, spec.get("trigger") or {}
@@ -53,6 +57,9 @@ def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
         from_template_hash=(status.get("from") or {}).get("templateHash") or "",
         config_maps=_config_maps(status),
         kept_as=(status.get("from") or {}).get("snapshot") or "",
+        data=spec.get("data") == "Restore",
+        automatic="trigger" in spec,
+        parts=parts,
     )
 
 
@@ -70,13 +77,14 @@ class Rollbacks:
     def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics, events: Events) -> None:
         self._cluster, self._table, self._revisions, self._metrics = cluster, table, revisions, metrics
         self._events = events
+        self._data = DataPart(cluster, table)
         self._put_back = PutBack(cluster, table, revisions.copies)
 
     async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
         """Do all that can be done now. Returns the Rollback as it stands and when to look again."""
         for _ in range(len(STEPS) + _TRIES):
             seen, deployment = await self._revisions.see_fresh(service) if service else (None, None)
-            rollback = rollback_seen(body)
+            rollback = rollback_seen(body, await self._data.parts(body))
             missing: tuple[str, ...] = ()
             if service and not rollback.done & {"Prepared"}:
                 target = find_target(rollback, service.memory, seen)
@@ -95,7 +103,8 @@ class Rollbacks:
             if todo.do in {Do.WAIT, Do.AWAIT_APPROVAL}:
                 phase = AWAITING_APPROVAL if todo.do is Do.AWAIT_APPROVAL else "Running"
                 body = await self._tell(body, todo, "Running", phase=phase)
-                return body, todo.recheck_at
+                again = time.time() + DATA_SECONDS if rollback.parts else None
+                return body, todo.recheck_at if todo.recheck_at is not None else again
             body = await self._do(body, todo, service, seen, deployment)
             if todo.do in {Do.FAIL, Do.REFUSE, Do.DOCUMENT, Do.REHEARSE}:
                 return body, None
@@ -165,8 +174,13 @@ class Rollbacks:
         told = f"the running state is kept in ControllerRevision {name}"
         if changed:
             told += f"; ConfigMaps to put back: {', '.join(changed)}"
+        fields: dict[str, Any] = {"diff": diff, "from": {"snapshot": name}}
+        if rollback_seen(body).data and not body["spec"].get("dryRun"):
+            # Created before they are noted: killed in between, the same names are found again and adopted.
+            fields["restores"] = await self._data.begin(body, service, target)
+            told += f"; data goes back by {', '.join(fields['restores']) or 'nothing: no backup point was noted'}"
         todo = replace(todo, message=told)
-        return await self._tell(body, todo, "Done", diff=diff, **{"from": {"snapshot": name}})
+        return await self._tell(body, todo, "Done", **fields)
 
     @staticmethod
     def _changed_configs(seen: TargetSeen, target: Good) -> list[str]:
@@ -261,6 +275,7 @@ class Rollbacks:
             origin = (status.get("from") or {}).get("version", "")
             took = now - from_text(status["startedAt"]) if status.get("startedAt") else 0.0
             message = f"went back from {origin} to {(status.get('to') or {}).get('version', '')} in {took:.0f}s"
+            message += todo.message
         ended = {"name": todo.step, "state": "Done" if good else "Failed", "message": message, "at": to_text(now)}
         if phase == "Refused":
             ended["state"] = "Skipped"

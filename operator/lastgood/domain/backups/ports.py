@@ -3,9 +3,48 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from lastgood.api.backup import BackupStatus
+from lastgood.api.backup import BackupStatus, Verified
+from lastgood.api.backupjob import CREDENTIALS, VOLUMES, RestoreJob
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a job's pod finds things; tests put them elsewhere. ``backupjob`` says what lies there."""
+
+    credentials: Path = Path(CREDENTIALS)
+    volumes: Path = Path(VOLUMES)
+
+    def credential(self, name: str) -> Path:
+        """A file such as "source/dsn" or "key/current"."""
+        return self.credentials / name
+
+    def repository(self, name: str) -> Path:
+        """The claim of a volume repository."""
+        return self.volumes / "repositories" / name
+
+    def source(self, claim: str) -> Path:
+        """A claim that is backed up, read-only."""
+        return self.volumes / "source" / claim
+
+    def server(self, claim: str) -> Path:
+        """The stopped server's claim, or the one that is restored in place."""
+        return self.volumes / "server" / claim
+
+    def target(self, claim: str) -> Path:
+        """A claim that was made for a restore."""
+        return self.volumes / "target" / claim
+
+    @property
+    def scratch(self) -> Path:
+        """Room to work; empty at the start of a pod."""
+        return self.volumes / "scratch"
+
+    @property
+    def spool(self) -> Path:
+        """wal: segments on their way."""
+        return self.volumes / "spool"
 
 
 class JobFailed(Exception):
@@ -29,11 +68,25 @@ class Snapshot:
     time: float
     """When it was made, seconds since the epoch."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Written as "key=value" tags; always with schedule, backup and part."""
+    """Written as "key=value" tags, without commas. A job gives schedule, uid, backup and type; engines add part."""
     size_bytes: int = 0
     """Of the data as restored."""
     stored_bytes: int = 0
     """That this snapshot added to the repository; 0 when it was read and not made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One backup as a repository holds it, with all that its restore needs."""
+
+    backup: str
+    """Name of the Backup."""
+    at: float
+    """The time whose state it restores, seconds since the epoch."""
+    snapshots: Sequence[Snapshot] = ()
+    """Its own."""
+    needs: Sequence[Snapshot] = ()
+    """Those of its base and of the increments between, the base's first. Empty for a full backup."""
 
 
 class Repository(Protocol):
@@ -57,13 +110,17 @@ class Repository(Protocol):
     ) -> Snapshot:
         """Back up what a command prints, as one file.
 
-        The snapshot counts only when the command exits 0: what is left of a failed one is forgotten, and JobFailed is
-        raised with what the command said.
+        There is a snapshot only when the command exits 0: restic does not see the end of what a failed one printed.
+        JobFailed is raised with what the command said.
         """
         ...
 
     async def snapshots(self, tags: Mapping[str, str]) -> Sequence[Snapshot]:
         """Snapshots that have all of these tags, oldest first."""
+        ...
+
+    async def measure(self, snapshot: str) -> tuple[int, int]:
+        """How many regular files a snapshot holds, and their bytes."""
         ...
 
     async def fetch(self, snapshot: str, into: Path, *, include: Sequence[str] = ()) -> None:
@@ -87,7 +144,7 @@ class Repository(Protocol):
         ...
 
     async def check(self, *, share: float = 0.0) -> None:
-        """Check the structure, and read this share (0 to 1) of the data; JobFailed RepositoryDamaged names what is bad."""
+        """Check the structure, read this share (0 to 1) of the data; JobFailed RepositoryDamaged says what is bad."""
         ...
 
     async def size(self) -> int:
@@ -106,6 +163,34 @@ class Records(Protocol):
         """Write its status; retried for a while, then given up with a line in the log."""
         ...
 
+    async def read(self, name: str) -> BackupStatus | None:
+        """Its status; None when there is no such Backup, or no answer."""
+        ...
+
+    async def names(self, schedule: str) -> Sequence[str] | None:
+        """Names of the Backups of a schedule; None without an answer."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Delete the Backup; whether it is gone."""
+        ...
+
+
+class KubeApi(Protocol):
+    """The API server, for engines whose source it is. All calls raise JobFailed."""
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The JSON at a path."""
+        ...
+
+    async def save(self, path: str, query: Mapping[str, str], into: Path) -> int:
+        """Write the text at a path to a file as it comes; its bytes."""
+        ...
+
+    async def apply(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Server-side apply of one object, with force."""
+        ...
+
 
 class Engine(Protocol):
     """How one kind of source is backed up and brought back. All calls raise JobFailed.
@@ -119,4 +204,44 @@ class Engine(Protocol):
 
     async def incremental(self, work: Path, repository: Repository, tags: Mapping[str, str]) -> BackupStatus:
         """What the method does between fulls."""
+        ...
+
+
+@runtime_checkable
+class Tester(Protocol):
+    """An engine that can restore a point into something thrown away, and look at it."""
+
+    async def test(self, work: Path, repository: Repository, point: Point) -> Verified:
+        """Restore and look. ``passed`` is False for what came out wrong; JobFailed when it could not be tried."""
+        ...
+
+
+@runtime_checkable
+class Restorer(Protocol):
+    """An engine that brings data back. The sentences that it returns say what was done and what stands now."""
+
+    async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """Put the data where ``restore.spec.into`` says."""
+        ...
+
+    async def validate(self, work: Path, restore: RestoreJob) -> str:
+        """Look at what was restored, with the assertions; JobFailed ValidationFailed when it is not as it must be."""
+        ...
+
+
+@runtime_checkable
+class Swapper(Protocol):
+    """An engine whose restore goes beside what is used, which then takes its name."""
+
+    async def swap(self, work: Path, restore: RestoreJob) -> str:
+        """Give the fresh database the name, and the old one ``restore.kept_database``; done twice it is the same."""
+        ...
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """An engine with a part that always runs."""
+
+    async def receive(self, work: Path, repository: Repository) -> None:
+        """Receive until cancelled."""
         ...
