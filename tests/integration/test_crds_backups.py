@@ -72,7 +72,7 @@ def _largest() -> dict[str, Any]:
                 }
             },
             *places,
-            schedule={"full": cron, "incremental": "* " + cron[5:]},
+            schedule={"full": cron, "incremental": cron.replace(" 10 ", " 11 ")},
             verification={"restoreTest": {"assertions": checks}},
             rpo="8760h",
         ),
