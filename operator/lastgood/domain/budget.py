@@ -20,7 +20,6 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 from lastgood.domain.objective_plan import BudgetPlan
@@ -60,8 +59,7 @@ BURN_WINDOWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What was seen within some time."""
 
     bad: float
@@ -70,31 +68,42 @@ class Spent:
     """For how long somebody looked."""
 
 
-_WINDOWS = {units: place for place, units in enumerate(sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)}))}
-_WINDOWS[UNITS] = len(_WINDOWS)
-"""All spans of time that are asked for, in units, and their places."""
+class _Span(NamedTuple):
+    """A span of time that a burn looks at, in units: slots of the finest ring that is long enough."""
+
+    units: int
+    ring: int
+    slots: int
+    width: int
+    """Units in a slot."""
 
 
-class BudgetRings:
+def _span(units: int) -> _Span:
+    ring = next((ring for ring, width in enumerate(WIDTHS) if units <= width * SLOTS), _RINGS - 1)
+    return _Span(units, ring, min(SLOTS, max(1, math.ceil(units / WIDTHS[ring]))), WIDTHS[ring])
+
+
+_SPANS = tuple(map(_span, sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)} | {UNITS})))
+_PLACE_OF = {span.units: place for place, span in enumerate(_SPANS)}
+
+
+class BudgetRings(Steady):
     """Events of one objective over its budget's period, in four rings of ever longer slots.
 
     For an objective without events a minute is the event: a sample that speaks for 10 s adds 1/6 to ``total``, and
     to ``bad`` when the target was missed. What was not seen adds nothing to either.
 
-    What comes is gathered by the unit, and given to the rings when that has ended. A slot that is filling up is counted
-    in doubles; one that has ended is kept in 4 bytes, to 1 in 16 million.
+    What comes is gathered by the unit. When that has ended it becomes a slot of the finest ring; a ring's slot is the
+    sum of those of the next finer one. Ended slots are kept in 4 bytes, to 1 in 16 million.
     """
 
     __slots__ = (
-        "_bad",
-        "_clock",
-        "_filling",
+        "_counts",
         "_latest_bad",
         "_latest_total",
         "_newest",
         "_seconds",
         "_sums",
-        "_total",
         "_unit_bad",
         "_unit_ends",
         "_unit_seconds",
@@ -104,24 +113,26 @@ class BudgetRings:
 
     def __init__(self, period: float) -> None:
         self.unit = period / UNITS
-        # Ring by ring, slot by slot; the present slots are empty here.
-        self._bad, self._total = array("f", bytes(4 * _PLACES)), array("f", bytes(4 * _PLACES))
+        super().__init__(self.unit)
+        # Bad events, ring by ring and slot by slot; then all events likewise. Nothing at the present slots' places.
+        self._counts = array("f", bytes(4 * 2 * _PLACES))
         self._seconds = array("H", bytes(2 * _PLACES))
-        # The present slot of each ring without the present unit: bad events, all events and seconds of each ring.
-        self._filling = array("d", bytes(8 * 3 * _RINGS))
         self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
-        # Of each window of ``_WINDOWS``: its ring's present slot when it was summed up, and the three sums.
+        # Of each span that was summed up: its ring's present slot then, and the three sums.
         self._sums: array[float] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
-        self._clock = Steady(self.unit)
 
     def add(self, bad: float, total: float, seconds: float, now: float) -> None:
         """Count what was seen in the last so many seconds, up to now. Negative or endless numbers are not counted."""
         if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
             return
-        at = self._clock.at(now)
+        at = now + self._ahead
+        if at >= self.last:
+            self.last = at
+        else:
+            at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
         if total:
@@ -137,7 +148,7 @@ class BudgetRings:
 
         Minutes that are missing are unknown. Minutes of the future, and from before the period, are left out.
         """
-        self._advance(self._clock.at(now))
+        self._advance(self.at(now))
         parts = max(1, math.ceil(60 / self.unit))
         self._load(
             (60 * minute + 60 * (part + 0.5) / parts, bad / parts, total / parts, 60 / parts)
@@ -152,7 +163,7 @@ class BudgetRings:
         ``seconds`` is for how much of the hour somebody looked. An hour falls into one slot, which is right to the
         width of a slot.
         """
-        self._advance(self._clock.at(now))
+        self._advance(self.at(now))
         self._load(
             (3600 * hour + 1800, bad, total, seconds) for hour, bad, total, seconds in hours if 3600 * (hour + 1) <= now
         )
@@ -161,126 +172,134 @@ class BudgetRings:
         """Count rows of (time of its middle, bad, total, seconds)."""
         self._sums = None
         # Summed up in doubles first: a history is many small numbers for one slot.
-        bads, totals, lengths = (array("d", bytes(8 * _PLACES)) for _ in range(3))
+        sums: dict[int, list[float]] = {}
         for at, bad, total, seconds in rows:
-            if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
-                continue
             unit = math.floor(at / self.unit)
-            for ring, width in enumerate(WIDTHS):
-                slot = unit // width
-                if not 0 <= self._newest // width - slot < SLOTS:
-                    # A part of the present minute may lie ahead; a ring that is too short has let go of it.
-                    continue
-                place = ring * SLOTS + slot % SLOTS
-                bads[place] += min(bad, total)
-                totals[place] += total
-                lengths[place] += seconds
-            if unit <= self._newest and total:
+            # A part of the present minute may lie ahead.
+            if unit > self._newest or not all(0 <= number < math.inf for number in (bad, total, seconds)):
+                continue
+            if total:
                 self._latest_total = max(self._latest_total, unit)
                 self._latest_bad = max(self._latest_bad, unit) if bad else self._latest_bad
-        for ring, width in enumerate(WIDTHS):
-            present = ring * SLOTS + self._newest // width % SLOTS
-            for place in range(ring * SLOTS, (ring + 1) * SLOTS):
-                if not lengths[place] and not totals[place]:
-                    continue
-                if place == present:
-                    self._fill(ring, bads[place], totals[place], lengths[place])
-                else:
-                    self._store(place, bads[place], totals[place], lengths[place])
+            if unit == self._newest:
+                self._unit_bad += min(bad, total)
+                self._unit_total += total
+                self._unit_seconds += seconds
+            for ring, width in enumerate(WIDTHS):
+                slot = unit // width
+                # A ring that is too short has let go of it; the present slot is what finer rings hold.
+                if 0 < self._newest // width - slot < SLOTS:
+                    place = sums.setdefault(ring * SLOTS + slot % SLOTS, [0.0, 0.0, 0.0])
+                    place[0] += min(bad, total)
+                    place[1] += total
+                    place[2] += seconds
+        for at_place, (bad, total, seconds) in sums.items():
+            self._store(at_place, bad, total, seconds)
 
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
-        at = self._clock.at(now)
+        at = self.at(now)
         if at >= self._unit_ends:
             self._advance(at)
-        ring, slots = _slots_of(units)
-        bad, total, seconds = self._ended(ring, slots, units)
-        filling = self._filling
-        return Spent(
-            bad + filling[ring] + self._unit_bad,
-            total + filling[_RINGS + ring] + self._unit_total,
-            min(seconds + filling[2 * _RINGS + ring] + self._unit_seconds, slots * WIDTHS[ring] * self.unit),
-        )
+        span = _span(units)
+        newest = self._newest // span.width
+        bad, total, seconds = self._sum(span.ring, span.slots, newest)
+        present = self._present()[span.ring]
+        longest = span.slots * span.width * self.unit
+        return Spent(bad + present[0], total + present[1], min(seconds + present[2], longest))
 
-    def _ended(self, ring: int, slots: int, units: int) -> tuple[float, float, float]:
-        """Bad events, events and seconds of the slots that have ended, of so many with the present one."""
-        newest, place = self._newest // WIDTHS[ring], _WINDOWS.get(units)
-        if place is None:
-            return self._sum(ring, slots, newest)
-        if self._sums is None:
-            self._sums = array("d", [-1.0] * 4 * len(_WINDOWS))
-        sums, at = self._sums, 4 * place
-        if sums[at] != newest:
-            # It stays the same until the ring has a new slot: most windows are looked at far more often.
-            sums[at] = newest
-            sums[at + 1], sums[at + 2], sums[at + 3] = self._sum(ring, slots, newest)
-        return sums[at + 1], sums[at + 2], sums[at + 3]
+    def look(self, now: float) -> list[tuple[float, float, float] | None]:
+        """Bad events, events and seconds of each span of a burn, which is what ``spent`` tells but for its limit.
+
+        None where there is no event; where all were good, how many does not matter, and it is ``_GOOD``.
+        """
+        at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        newest, bad, total = self._newest, self._latest_bad, self._latest_total
+        sums = self._sums
+        if sums is None:
+            sums = self._sums = array("d", [-1.0] * 4 * len(_SPANS))
+        found: list[tuple[float, float, float] | None] = []
+        present: list[tuple[float, float, float]] = []
+        for place, (_, ring, slots, width) in enumerate(_SPANS):
+            slot = newest // width
+            if bad // width <= slot - slots:
+                found.append(_GOOD if total // width > slot - slots else None)
+                continue
+            if not present:
+                present = self._present()
+            if sums[4 * place] != slot:
+                # The same until the ring has a new slot: most spans are looked at far more often than that.
+                sums[4 * place : 4 * place + 4] = array("d", (slot, *self._sum(ring, slots, slot)))
+            _, was_bad, was_total, was_seconds = sums[4 * place : 4 * place + 4]
+            now_bad, now_total, now_seconds = present[ring]
+            found.append((was_bad + now_bad, was_total + now_total, was_seconds + now_seconds))
+        return found
+
+    def _present(self) -> list[tuple[float, float, float]]:
+        """Bad events, events and seconds of the present slot of each ring."""
+        bad, total, seconds = self._unit_bad, self._unit_total, self._unit_seconds
+        found = [(bad, total, seconds)]
+        for ring in range(1, _RINGS):
+            # The slots of the finer ring that have ended within the present slot: they lie side by side.
+            slot = self._newest // WIDTHS[ring - 1]
+            last = (ring - 1) * SLOTS + slot % SLOTS
+            first = last - slot % (WIDTHS[ring] // WIDTHS[ring - 1])
+            bad += sum(self._counts[first:last])
+            total += sum(self._counts[_PLACES + first : _PLACES + last])
+            seconds += sum(self._seconds[first:last])
+            found.append((bad, total, seconds))
+        return found
 
     def _sum(self, ring: int, slots: int, newest: int) -> tuple[float, float, float]:
-        base, end = ring * SLOTS, newest % SLOTS + 1
-        first, last = base + max(0, end - slots), base + end
-        sums = sum(self._bad[first:last]), sum(self._total[first:last]), sum(self._seconds[first:last])
-        if slots <= end:
-            return sums
-        first, last = base + SLOTS - (slots - end), base + SLOTS
-        return (
-            sums[0] + sum(self._bad[first:last]),
-            sums[1] + sum(self._total[first:last]),
-            sums[2] + sum(self._seconds[first:last]),
-        )
+        """Of the slots of a ring that have ended, of so many with the present one."""
+        base, end = ring * SLOTS, newest % SLOTS
+        first = max(0, end + 1 - slots)
+        bad, total, seconds = self._between(base + first, base + end)
+        if slots > end + 1:
+            more = self._between(base + SLOTS - (slots - end - 1), base + SLOTS)
+            return bad + more[0], total + more[1], seconds + more[2]
+        return bad, total, seconds
 
-    def any(self, units: int, now: float) -> tuple[bool, bool]:
-        """Whether the last so many units hold a bad event, and any event: as ``spent`` would say, without a sum."""
-        at = self._clock.at(now)
-        if at >= self._unit_ends:
-            self._advance(at)
-        ring, slots = _slots_of(units)
-        width = WIDTHS[ring]
-        oldest = self._newest // width - slots
-        return self._latest_bad // width > oldest, self._latest_total // width > oldest
+    def _between(self, first: int, last: int) -> tuple[float, float, float]:
+        counts = self._counts
+        return (
+            sum(counts[first:last]),
+            sum(counts[_PLACES + first : _PLACES + last]),
+            sum(self._seconds[first:last]),
+        )
 
     def _advance(self, at: float) -> None:
         unit, before = math.floor(at / self.unit), self._newest
         if unit <= before:
             return
-        bad, total, seconds = self._unit_bad, self._unit_total, self._unit_seconds
-        self._unit_bad = self._unit_total = self._unit_seconds = 0.0
-        self._newest, self._unit_ends = unit, (unit + 1) * self.unit
-        filling = self._filling
+        present = self._present() if unit // WIDTHS[1] != before // WIDTHS[1] else None
         for ring, width in enumerate(WIDTHS):
-            self._fill(ring, bad, total, seconds)
             slot, ended = unit // width, before // width
             if slot == ended:
-                continue
+                break
             if slot - ended < SLOTS:
-                self._store(
-                    ring * SLOTS + ended % SLOTS, filling[ring], filling[_RINGS + ring], filling[2 * _RINGS + ring]
-                )
-            filling[ring] = filling[_RINGS + ring] = filling[2 * _RINGS + ring] = 0.0
+                bad, total, seconds = present[ring] if present else self._now()
+                if total or seconds:
+                    self._store(ring * SLOTS + ended % SLOTS, bad, total, seconds)
             for back in range(min(slot - ended, SLOTS)):
                 place = ring * SLOTS + (slot - back) % SLOTS
-                self._bad[place] = self._total[place] = 0.0
-                self._seconds[place] = 0
+                if self._seconds[place] or self._counts[_PLACES + place]:
+                    self._counts[place] = self._counts[_PLACES + place] = 0.0
+                    self._seconds[place] = 0
+        self._newest, self._unit_ends = unit, (unit + 1) * self.unit
+        self._unit_bad = self._unit_total = self._unit_seconds = 0.0
 
-    def _fill(self, ring: int, bad: float, total: float, seconds: float) -> None:
-        self._filling[ring] += bad
-        self._filling[_RINGS + ring] += total
-        self._filling[2 * _RINGS + ring] += seconds
+    def _now(self) -> tuple[float, float, float]:
+        return self._unit_bad, self._unit_total, self._unit_seconds
 
     def _store(self, place: int, bad: float, total: float, seconds: float) -> None:
-        self._bad[place] = min(self._bad[place] + bad, _LARGEST)
-        self._total[place] = min(self._total[place] + total, _LARGEST)
+        counts = self._counts
+        counts[place] = min(counts[place] + bad, _LARGEST)
+        counts[_PLACES + place] = min(counts[_PLACES + place] + total, _LARGEST)
         # More than a slot has, where a sample speaks for longer; no more than two bytes hold.
         self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
-
-
-@cache
-def _slots_of(units: int) -> tuple[int, int]:
-    """The finest ring that is long enough, and how many of its slots that is."""
-    for ring, width in enumerate(WIDTHS):
-        if units <= width * SLOTS:
-            return ring, max(1, math.ceil(units / width))
-    return _RINGS - 1, SLOTS
 
 
 class Burning(NamedTuple):
@@ -334,13 +353,7 @@ def told(burn: Burn) -> BudgetTold | None:
 
 def burn_rate(plan: BudgetPlan, seen: Spent) -> float | None:
     """How many times too fast, over what was seen; None when that is no event at all."""
-    if not seen.total:
-        return None
-    share = seen.bad / seen.total
-    if plan.allowed <= 0:
-        # A budget of nothing is spent by the first bad event.
-        return math.inf if share else 0.0
-    return share / plan.allowed
+    return _rate(plan, seen)
 
 
 def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
@@ -350,33 +363,43 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     nor in the long window of an alert, which so fires when its share of the budget has been seen to be spent. A window
     of n slots, of which the newest is filling up, is whole from n - 1 slots on.
     """
-    windows = tuple(_burning(plan, rings, window, now) for window in BURN_WINDOWS)
-    used = _rate(plan, rings, UNITS, now, effective=True)
+    seen, unit = rings.look(now), rings.unit
+    windows = []
+    for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
+        long, short = _effective(plan, seen[long_place], whole * unit), _rate(plan, seen[short_place])
+        firing = plan.burn_alerts and long is not None and short is not None and min(long, short) > window.rate
+        windows.append(Burning(window, long, short, firing))
+    used = _effective(plan, seen[-1], _WHOLE * unit)
     left = None if used is None else 1 - used
-    rate = _rate(plan, rings, BURN_WINDOWS[0].long, now) if used else used
-    return Burn(left, _exhausted_in(plan, left, rate), _CALM if windows == _CALM else windows)
+    rate = _rate(plan, seen[_PLACES_OF_WINDOWS[0][0]])
+    burning = tuple(windows)
+    return Burn(left, _exhausted_in(plan, left, rate), _CALM if burning == _CALM else burning)
 
 
-def _burning(plan: BudgetPlan, rings: BudgetRings, window: BurnWindow, now: float) -> Burning:
-    long = _rate(plan, rings, window.long, now, effective=True)
-    # A window is in its long one, but for the edges of slots.
-    short = _rate(plan, rings, window.short, now)
-    firing = long is not None and short is not None and plan.burn_alerts and min(long, short) > window.rate
-    return Burning(window, long, short, firing)
+def _rate(plan: BudgetPlan, seen: tuple[float, float, float] | None) -> float | None:
+    if seen is None or not seen[1]:
+        return None
+    if not seen[0]:
+        return 0.0
+    # A budget of nothing is spent by the first bad event.
+    return seen[0] / seen[1] / plan.allowed if plan.allowed > 0 else math.inf
 
 
-def _rate(plan: BudgetPlan, rings: BudgetRings, units: int, now: float, *, effective: bool = False) -> float | None:
-    bad, total = rings.any(units, now)
-    if not (bad and total):
-        return 0.0 if total else None
-    seen = rings.spent(units, now)
-    rate = burn_rate(plan, seen)
-    if rate is None or rate == 0 or not effective:
+def _effective(plan: BudgetPlan, seen: tuple[float, float, float] | None, whole: float) -> float | None:
+    rate = _rate(plan, seen)
+    if not rate or seen is None or seen[2] >= whole:
         return rate
-    width = WIDTHS[_slots_of(units)[0]]
-    whole = (units - width) * rings.unit
-    return rate * min(1.0, seen.seconds / whole) if whole > 0 else rate
+    return rate * seen[2] / whole
 
+
+_GOOD = (0.0, 1.0, 0.0)
+
+_PLACES_OF_WINDOWS = [
+    (_PLACE_OF[w.long], _PLACE_OF[w.short], w.long - _SPANS[_PLACE_OF[w.long]].width) for w in BURN_WINDOWS
+]
+"""Of each window: where in ``_SPANS`` its long and its short one are, and how many units make the long one whole."""
+
+_WHOLE = UNITS - WIDTHS[-1]
 
 _CALM = tuple(Burning(window, 0.0, 0.0, firing=False) for window in BURN_WINDOWS)
 """One for all budgets of which nothing was spent lately: that is most of them."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -57,20 +57,24 @@ class ObjectiveState:
 def settled(state: ObjectiveState, at: float) -> ObjectiveState:
     """The state once more, after samples that changed nothing, the latest of them at this time."""
     failing = {s: Run(run.since, at) for s, run in state.failing.items()} if state.failing else None
-    return replace(state, seen_at=at, failing=failing)
+    return ObjectiveState(
+        state.state, state.severity, state.since, state.reason, state.message, failing, at, state.fresh
+    )
 
 
-def stays_until(plan: ObjectivePlan, state: ObjectiveState, now: float) -> float:
+def stays_until(plan: ObjectivePlan, before: ObjectiveState, state: ObjectiveState, now: float) -> float:
     """Until when samples change nothing that are on the same side of every bound as the one that led to this state.
 
-    Not at all when that one said nothing about a run; not beyond the moment at which a run has lasted for long enough.
+    Not at all when that one said nothing about a run, or came no later than the one before; not beyond the moment at
+    which a run has lasted for long enough.
     """
     until = math.inf
     for alert in plan.alerts:
         run = state.failing.get(alert.severity) if state.failing else None
         if run is None:
             continue
-        if run.seen != now:
+        was = before.failing.get(alert.severity) if before.failing else None
+        if run.seen != now or (was is not None and was.seen >= now):
             return now
         if not run.lasted(alert.lasting, now):
             until = min(until, run.since + alert.lasting - 2 * ROUNDING)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from lastgood.domain.objective_plan import ObjectivePlan, cut
+from lastgood.domain.steady import LATE
 from lastgood.domain.window import Window
 
 _NO_VALUE = -1
@@ -15,25 +16,27 @@ _STEPS = 64
 class Sides:
     """All bounds that a verdict over one objective looks at: thresholds, and how many events each wants to see."""
 
-    __slots__ = ("_below", "_cuts", "_events", "_rates")
+    __slots__ = ("_cuts", "_events", "_find", "_most", "_rates", "below", "soon", "target")
 
     def __init__(self, plan: ObjectivePlan, more: Iterable[float] = ()) -> None:
         bounds = {plan.target, *(alert.threshold for alert in plan.alerts), *more}
-        self._below = plan.below
         self._cuts = sorted(cut(bound, below=plan.below) for bound in bounds)
+        self._find = bisect_left if plan.below else bisect_right
         self._events = sorted({1.0, *(float(alert.min_samples) for alert in plan.alerts)})
+        self._most = self._events[-1]
         self._rates = sorted({alert.min_rate for alert in plan.alerts if alert.min_rate})
+        self.below = plan.below
+        self.target = cut(plan.target, below=plan.below)
+        """What a value has to be beyond to miss the target."""
+        self.soon = LATE * plan.interval
+        """Seconds within which a sample comes that leaves no gap."""
 
-    def of(self, value: float | None, window: Window) -> int:
-        """The same number for two looks at a window, and its value then, means: each bound compares with both alike."""
-        if value is None:
-            side = _NO_VALUE
-        elif self._below:
-            side = bisect_left(self._cuts, value)
-        else:
-            side = bisect_right(self._cuts, value)
-        side = side * _STEPS + bisect_right(self._events, window.events())
-        return side * _STEPS + bisect_right(self._rates, window.rate()) if self._rates else side
+    def of(self, window: Window) -> int:
+        """The same number for a window after two samples means: each bound compares with both alike."""
+        value, events = window.value, window.events
+        side = _NO_VALUE if value is None else self._find(self._cuts, value)
+        side = side * _STEPS + (len(self._events) if events >= self._most else bisect_right(self._events, events))
+        return side * _STEPS + bisect_right(self._rates, window.rate) if self._rates else side
 
 
 @lru_cache(maxsize=4096)

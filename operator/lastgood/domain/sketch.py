@@ -82,7 +82,7 @@ class Bins:
     def observe(self, value: float) -> float:
         """Put one observation in, and tell its bin's upper bound."""
         if value >= SMALLEST:
-            bound = float(self.growth ** math.ceil(math.log(value) / self.step))
+            bound = self.growth ** math.ceil(math.log(value) / self.step)
         else:
             bound = bound_of(value, self.growth, self.step)
         counts = self.counts
@@ -136,14 +136,15 @@ class Bins:
             return None
         if self._order is None:
             self._order = sorted(self.counts)
-        q = min(max(q, 0.0), 1.0)
+        if not 0 <= q <= 1:
+            q = min(max(q, 0.0), 1.0)
         return self._nearest(self._order, q) if self.growth else self._interpolated(self._order, q)
 
     def _nearest(self, order: list[float], q: float) -> float:
         # The smallest observation that so many are not above, as in the definition by rank. Ranks are whole, and
         # 0.95 x 20 is a little more than 19: it is still the nineteenth.
         rank = q * self.total
-        wanted = max(1, math.ceil(rank - _RESIDUE * max(1.0, rank)))
+        wanted = math.ceil(rank - _RESIDUE * rank) if rank > 1 else 1
         counts, below, last = self.counts, self._below, len(order) - 1
         at = bisect_left(order, self._cursor)
         if at > last:

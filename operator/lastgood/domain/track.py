@@ -15,7 +15,6 @@ from lastgood.domain.objective import ObjectiveState, Standing, judge, settled, 
 from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
 from lastgood.domain.sides import sides_of
-from lastgood.domain.steady import LATE
 from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
 from lastgood.domain.window import Aggregate, Window
 
@@ -174,34 +173,60 @@ class Track:
         soon after the one before and on the same side of every bound. What such samples leave behind is told by
         ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        taken = self.window.add(sample, now)
+        window, sides = self.window, self._sides
+        taken = window.add(sample, now)
         if type(taken) is Nothing:
             return self._silent(taken, before, now), None
-        self.value = value = self.window.value()
-        side, apart = self._sides.of(value, self.window), now - self.at
+        self.value = value = window.value
+        side = sides.of(window)
         if (
             side == self._side
             and before is self._judged
             and now < self._stays_until
-            and 0 <= apart <= LATE * self.plan.interval
+            and 0 <= now - self.at <= sides.soon
         ):
             state = before
             self.at = now
         else:
             before = self.settled(before)
             self.at, self._silence = now, None
-            state = judge(self.plan, self.window.read(now), before, now, self._answers())
-            self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, state, now)
-        minute = self._count(taken, value, now)
-        if steady and self.recorder is not None and state.state is not Standing.BREACHED:
+            state = judge(self.plan, window.read(now), before, now, self._answers())
+            self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
+        if type(taken) is Counts:
+            bad, total = min(taken.bad, taken.total), taken.total
+        elif value is None:
+            bad = total = 0.0
+        else:
+            # Without events a minute is the event, and this is the part of it that the sample speaks for.
+            total = self.plan.interval / 60
+            bad = total if (value > sides.target if sides.below else value < sides.target) else 0.0
+        if self.rings is not None:
+            self.rings.add(bad, total, self.plan.interval, now)
+            if not -BURN_SECONDS < now - self._burned_at < BURN_SECONDS:
+                self._burn(now)
+        if self.recorder is not None and steady and state.state is not Standing.BREACHED:
             self.recorder.add(taken, now)
-        self._burn(now)
+        minute = self._next_minute(value, now) if not self._minute_ends - 60 <= now < self._minute_ends else None
+        self._bad += bad
+        self._total += total
         return state, minute
+
+    def _next_minute(self, value: float | None, now: float) -> Minute | None:
+        """Begin another minute; the one that has ended."""
+        ended = None
+        if self._minute and (self._total or value is not None):
+            ended = Minute(self._minute, self._bad, self._total, value)
+        self._minute = math.floor(now / 60)
+        self._minute_ends = 60.0 * (self._minute + 1)
+        self.began = self.began or self._minute
+        self._bad = self._total = 0.0
+        return ended
 
     def _silent(self, nothing: Nothing, before: ObjectiveState, now: float) -> ObjectiveState:
         before = self.settled(before)
         self.at, self._silence, self.value, self._judged = now, nothing, None, None
-        self._burn(now)
+        if self.rings is not None and abs(now - self._burned_at) >= BURN_SECONDS:
+            self._burn(now)
         return judge(self.plan, nothing, before, now)
 
     def settled(self, state: ObjectiveState) -> ObjectiveState:
@@ -209,7 +234,7 @@ class Track:
         return settled(state, self.at) if state is self._judged and state.seen_at != self.at else state
 
     def _burn(self, now: float) -> None:
-        if self.rings is not None and self.plan.budget is not None and abs(now - self._burned_at) >= BURN_SECONDS:
+        if self.rings is not None and self.plan.budget is not None:
             self._burned_at = now
             self.burn = burn(self.plan.budget, self.rings, now)
 
@@ -230,29 +255,6 @@ class Track:
         """Forget the budget's period, to be loaded once more with what this process has handed to the history since."""
         if self.plan.budget is not None:
             self.rings, self.began = BudgetRings(self.plan.budget.period), 0
-
-    def _count(self, sample: Sample, value: float | None, now: float) -> Minute | None:
-        if type(sample) is Counts:
-            bad, total = min(sample.bad, sample.total), sample.total
-        elif value is None:
-            bad = total = 0.0
-        else:
-            # Without events a minute is the event, and this is the part of it that the sample speaks for.
-            total = self.plan.interval / 60
-            bad = total if self.plan.beyond(value, self.plan.target) else 0.0
-        if self.rings is not None:
-            self.rings.add(bad, total, self.plan.interval, now)
-        ended = None
-        if not self._minute_ends - 60 <= now < self._minute_ends:
-            if self._minute and (self._total or value is not None):
-                ended = Minute(self._minute, self._bad, self._total, value)
-            self._minute = math.floor(now / 60)
-            self._minute_ends = 60.0 * (self._minute + 1)
-            self.began = self.began or self._minute
-            self._bad = self._total = 0.0
-        self._bad += bad
-        self._total += total
-        return ended
 
 
 def _steady(trigger: Trigger, plan: ObjectivePlan) -> bool:

@@ -6,10 +6,7 @@ so nothing drifts; bins are added and subtracted, and counted anew once in every
 """
 
 import math
-from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
@@ -19,12 +16,16 @@ from lastgood.domain.steady import Steady
 MAX_SLOTS = 20
 """A window ends within 5 % of its length."""
 
+# Looking a member up in its Enum takes as long as ten other steps.
+_QUANTILE, _AVERAGE, _RATIO, _VALUE = Kind.QUANTILE, Kind.AVERAGE, Kind.RATIO, Kind.VALUE
+
+_NO_SUMS: list[float] = []
+
 _NOT_A_NUMBER = Nothing(Silence.NOT_UNDERSTOOD, "not a finite number, or one that cannot be")
 _WRONG_KIND = Nothing(Silence.NOT_UNDERSTOOD, "the source tells something that this indicator cannot be made of")
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """What a window holds."""
 
     value: float | None
@@ -46,16 +47,16 @@ def usable(sample: Sample, kind: Kind) -> Sample:
     """
     # Asked of every sample that there is; NaN is not equal to itself, and no comparison with it holds.
     if type(sample) is Gauge:
-        believed, fits = -LARGEST <= sample.value <= LARGEST, kind is not Kind.RATIO
+        believed, fits = -LARGEST <= sample.value <= LARGEST, kind is not _RATIO
     elif type(sample) is Points:
         for value in sample.values:
             if not -LARGEST <= value <= LARGEST:
                 return _NOT_A_NUMBER
-        believed, fits = True, kind is not Kind.RATIO
+        believed, fits = True, kind is not _RATIO
     elif type(sample) is Counts:
-        believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is Kind.RATIO
+        believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is _RATIO
     elif type(sample) is Spread:
-        believed, fits = _sound(sample), kind is Kind.QUANTILE or kind is Kind.AVERAGE
+        believed, fits = _sound(sample), kind is _QUANTILE or kind is _AVERAGE
     else:
         return sample
     if not believed:
@@ -71,8 +72,8 @@ def _sound(sample: Spread) -> bool:
     return not counts or (min(counts) >= 0 and sum(counts) <= LARGEST and sum(sample.bins) > -math.inf)
 
 
-class Window:
-    """Samples of the last so many seconds.
+class Window(Steady):
+    """Samples of the last so many seconds, in steady time.
 
     Adding takes as long as the sample is large; neither adding nor reading depends on how many samples there are.
     The clock may jump ahead (old slots go), stand still, or go back: see ``Steady``.
@@ -81,11 +82,9 @@ class Window:
     __slots__ = (
         "_at",
         "_bins",
-        "_clock",
         "_events",
         "_first",
         "_kind",
-        "_latest",
         "_place",
         "_quantile",
         "_samples",
@@ -95,8 +94,10 @@ class Window:
         "_slot_ends",
         "_sums",
         "_turned",
+        "events",
         "interval",
         "slots",
+        "value",
         "width",
     )
 
@@ -104,85 +105,92 @@ class Window:
         window = max(window, interval)
         self.slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
         self.width = window / self.slots
+        super().__init__(self.width)
         self.interval = interval
+        self.value: float | None = None
+        """The indicator when a sample was added last; None when nothing could be said then."""
+        self.events = 0.0
+        """Observations or events at that time."""
         self._kind, self._quantile = kind, quantile
-        self._clock = Steady(self.width)
         self._slot = self._place = self._turned = 0
         self._slot_ends = 0.0
-        self._samples = array("L", bytes(8 * self.slots))
-        self._events = array("d", bytes(8 * self.slots))
-        # Sum of values; of a ratio, bad events. NaN where a histogram came without its sum.
-        self._sums = array("d", bytes(8 * self.slots))
+        # By slot. Lists, which are read and written several times as quickly as arrays.
+        self._events: list[float] = [0] * self.slots
+        # Of an average, the values; of a ratio, bad events. NaN where a histogram came without its sum.
+        self._sums: list[float] = [0] * self.slots if kind is _AVERAGE or kind is _RATIO else _NO_SUMS
+        self._samples = [0] * self.slots
         # When the slot's first sample came.
-        self._first = array("d", bytes(8 * self.slots))
+        self._first = [0.0] * self.slots
         self._bins: Bins | None = None
         # What each slot has put into the bins: one observation by its bound, or how many by bound.
-        self._slot_bins: list[float | Mapping[float, float] | None] = []
-        self._at = self._latest = 0.0
+        self._slot_bins: list[float | dict[float, float] | None] = []
+        self._at = 0.0
         self._silence = Nothing(Silence.NO_DATA)
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
-        sample = usable(sample, self._kind)
-        at = self._clock.at(now)
+        at = now + self._ahead
+        if at >= self.last:
+            self.last = at
+        else:
+            at = self.at(now)
         place = self._place if at < self._slot_ends else self._advance(at)
-        if type(sample) is Nothing:
-            self._silence = sample
-            return sample
+        kind, counted = self._kind, self._events
+        value = math.nan
+        if type(sample) is Gauge:
+            value = sample.value
+        elif type(sample) is Points and len(sample.values) == 1:
+            value = sample.values[0]
+        # The two that most samples are, then all others.
+        if -LARGEST <= value <= LARGEST and kind is not _RATIO:
+            self._add_one(value, place)
+        elif type(sample) is Counts and kind is _RATIO and 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST:
+            bad, total = sample.bad, sample.total
+            counted[place] += total
+            self._sums[place] += bad if bad < total else total  # noqa: FURB136 - a call less
+        elif not self._add_more(sample, place):
+            self._silence = refused = cast("Nothing", usable(sample, kind))
+            return refused
         self._at = at
         if not self._samples[place]:
             self._first[place] = at
         self._samples[place] += 1
-        if type(sample) is Counts:
-            bad, total = sample.bad, sample.total
-            self._events[place] += total
-            self._sums[place] += min(total, bad)
-        elif type(sample) is Gauge:
-            self._take((sample.value,), place)
-        elif type(sample) is Points:
-            self._take(sample.values, place)
-        elif type(sample) is Spread:
-            count = sum(sample.bins.values())
-            self._events[place] += count
-            if count:
-                self._sums[place] += math.nan if sample.sum is None else sample.sum
-            if self._kind is Kind.QUANTILE:
-                self._running(0).add(sample.bins)
-                self._keep(sample.bins, place)
+        self.events = events = sum(counted)
+        if kind is _QUANTILE:
+            self.value = self._bins.quantile(self._quantile) if self._bins is not None else None
+        elif not events:
+            self.value = None
+        elif kind is not _VALUE:
+            value = sum(self._sums) / events
+            # NaN is not equal to itself.
+            self.value = value if -math.inf < value < math.inf else None
         return sample
 
-    def events(self) -> float:
-        """Observations or events, as of the latest look."""
-        return sum(self._events)
-
-    def value(self) -> float | None:
-        """The indicator, as of the latest look; None when nothing can be said."""
-        kind = self._kind
-        value: float | None
-        if kind is Kind.QUANTILE:
-            value = self._bins.quantile(self._quantile) if self._bins is not None else None
-        elif not (events := sum(self._events)):
-            return None
-        else:
-            value = self._latest if kind is Kind.VALUE else sum(self._sums) / events
-        # NaN is not equal to itself.
-        return value if value is not None and -math.inf < value < math.inf else None
-
+    @property
     def rate(self) -> float:
-        """Events a second, as of the latest look."""
+        """Events a second when a sample was added last."""
         covered = self._covered()
-        return sum(self._events) / covered if covered else 0.0
+        return self.events / covered if covered else 0.0
 
     def read(self, now: float) -> Aggregate | Nothing:
         """What the window holds; Nothing, and why the latest sample was none, when it holds no sample."""
-        at = self._clock.at(now)
+        at = self.at(now)
         if at >= self._slot_ends:
             self._advance(at)
         samples = sum(self._samples)
         if not samples:
             return self._silence
         events, covered = sum(self._events), self._covered()
-        return Aggregate(self.value(), events, samples, events / covered, covered)
+        value: float | None
+        if self._kind is _QUANTILE:
+            value = self._bins.quantile(self._quantile) if self._bins is not None else None
+        elif not events:
+            value = None
+        else:
+            value = self.value if self._kind is _VALUE else sum(self._sums) / events
+        if value is not None and not math.isfinite(value):
+            value = None
+        return Aggregate(value, events, samples, events / covered, covered)
 
     def _covered(self) -> float:
         """Seconds that its samples speak for; 0 when it holds none."""
@@ -193,39 +201,47 @@ class Window:
 
     def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
-        slot = math.floor(at / self.width)
-        passed = slot - self._slot
-        if passed > 0:
-            self._slot, self._slot_ends = slot, (slot + 1) * self.width
-            for back in range(min(passed, self.slots)):
-                self._clear((slot - back) % self.slots)
-            self._turned += passed
-            if self._turned >= self.slots:
-                self._turned = 0
+        slots, width = self.slots, self.width
+        if at < self._slot_ends + width:
+            slot = self._slot = self._slot + 1
+            self._place = place = slot % slots
+            if self._samples[place]:
+                self._clear(place)
+            passed = 1
+        else:
+            slot = math.floor(at / width)
+            passed = slot - self._slot
+            self._slot, self._place = slot, slot % slots
+            for back in range(min(passed, slots)):
+                if self._samples[self._place - back]:
+                    self._clear(self._place - back)
+        self._slot_ends = (slot + 1) * width
+        self._turned += passed
+        if self._turned >= slots:
+            self._turned = 0
+            if self._bins is not None and not self._bins.growth:
                 self._recount()
-            self._place = slot % self.slots
         return self._place
 
     def _clear(self, place: int) -> None:
-        if not self._samples[place]:
-            return
-        self._samples[place] = 0
-        self._events[place] = self._sums[place] = self._first[place] = 0.0
-        if self._bins is not None and (gone := self._slot_bins[place]) is not None:
+        self._samples[place] = self._events[place] = 0
+        if self._sums:
+            self._sums[place] = 0
+        bins = self._bins
+        if bins is not None and (gone := self._slot_bins[place]) is not None:
             self._slot_bins[place] = None
             if type(gone) is float:
-                self._bins.forget(gone)
+                bins.forget(gone)
             else:
-                self._bins.subtract(cast("Mapping[float, float]", gone))
+                bins.subtract(cast("dict[float, float]", gone))
 
     def _recount(self) -> None:
         # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here. Single
         # observations are counted in whole numbers, and their bins go with the last of them.
-        if self._bins is not None and not self._bins.growth:
-            self._bins = Bins(0)
-            for kept in self._slot_bins:
-                if kept is not None:
-                    self._bins.add(cast("Mapping[float, float]", kept))
+        self._bins = Bins(0)
+        for kept in self._slot_bins:
+            if kept is not None:
+                self._bins.add(cast("dict[float, float]", kept))
 
     def _running(self, growth: float) -> Bins:
         if self._bins is None or self._bins.growth != growth:
@@ -234,30 +250,52 @@ class Window:
             self._slot_bins = [None] * self.slots
         return self._bins
 
-    def _take(self, values: tuple[float, ...], place: int) -> None:
-        if self._kind is Kind.QUANTILE:
-            running = self._running(GROWTH)
-            for value in values:
-                bound = running.observe(value)
-                if self._slot_bins[place] is None:
-                    self._slot_bins[place] = bound
-                else:
-                    self._keep({bound: 1}, place)
-        self._events[place] += len(values)
-        if len(values) == 1:
-            self._latest = value = values[0]
+    def _add_one(self, value: float, place: int) -> None:
+        self._events[place] += 1
+        if self._kind is _AVERAGE:
             self._sums[place] += value
-        elif values:
-            self._latest = values[-1]
-            self._sums[place] += sum(values)
+        elif self._kind is _VALUE:
+            self.value = value
+        else:
+            self._observe(value, place)
 
-    def _keep(self, bins: Mapping[float, float], place: int) -> None:
+    def _add_more(self, sample: Sample, place: int) -> bool:
+        """Put in what is no single number; False for what cannot be taken."""
+        if isinstance(usable(sample, self._kind), Nothing):
+            return False
+        if type(sample) is Points:
+            for value in sample.values:
+                self._add_one(value, place)
+        elif type(sample) is Spread:
+            self._add_spread(sample, place)
+        return True
+
+    def _observe(self, value: float, place: int) -> None:
+        bins = self._bins
+        if bins is None or not bins.growth:
+            bins = self._running(GROWTH)
+        bound, kept = bins.observe(value), self._slot_bins[place]
+        if kept is None:
+            self._slot_bins[place] = bound
+        elif type(kept) is float:
+            self._slot_bins[place] = {kept: 2} if kept == bound else {kept: 1, bound: 1}
+        else:
+            counts = cast("dict[float, float]", kept)
+            counts[bound] = counts.get(bound, 0) + 1
+
+    def _add_spread(self, sample: Spread, place: int) -> None:
+        bins = sample.bins
+        count = sum(bins.values())
+        self._events[place] += count
+        if count and self._kind is _AVERAGE:
+            self._sums[place] += math.nan if sample.sum is None else sample.sum
+        if self._kind is not _QUANTILE:
+            return
+        self._running(0).add(bins)
         kept = self._slot_bins[place]
         if kept is None:
             self._slot_bins[place] = dict(bins)
             return
-        if type(kept) is float:
-            self._slot_bins[place] = kept = {kept: 1}
         counts = cast("dict[float, float]", kept)
-        for bound, count in bins.items():
-            counts[bound] = counts.get(bound, 0) + count
+        for bound, more in bins.items():
+            counts[bound] = counts.get(bound, 0) + more
