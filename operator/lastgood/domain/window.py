@@ -19,6 +19,7 @@ MAX_SLOTS = 20
 # Looking a member up in its Enum takes as long as ten other steps.
 _QUANTILE, _AVERAGE, _RATIO, _VALUE = Kind.QUANTILE, Kind.AVERAGE, Kind.RATIO, Kind.VALUE
 
+_NOTHING_YET = Nothing(Silence.NO_DATA)
 _NO_SUMS: list[float] = []
 
 _NOT_A_NUMBER = Nothing(Silence.NOT_UNDERSTOOD, "not a finite number, or one that cannot be")
@@ -125,7 +126,7 @@ class Window(Steady):
         # What each slot has put into the bins: one observation by its bound, or how many by bound.
         self._slot_bins: list[float | dict[float, float] | None] = []
         self._at = 0.0
-        self._silence = Nothing(Silence.NO_DATA)
+        self._silence = _NOTHING_YET
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
