@@ -120,3 +120,26 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
         assert not any("*" in rule[k] for rule in rules for k in ("apiGroups", "resources", "verbs"))
         verbs = {verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]}
         assert verbs == ({"get"} if secrets == "true" else set())
+
+
+def test_releases_of_one_name_in_two_namespaces_share_nothing(helm: Helm) -> None:
+    import yaml
+
+    made = []
+    for namespace in ("one", "two"):
+        chosen = ["--set", "signals.enabled=true,signals.tls.secret=x,rbac.nodeStats=true,rbac.secrets={shop}"]
+        chosen += ["--set", "crds.install=false", "--namespace", namespace]
+        texts = [
+            helm.run("template", "lastgood", CHART, *chosen, *more)
+            for more in ([], ["--set", "watchNamespaces={shop}"])
+        ]
+        documents = [document for text in texts for document in yaml.safe_load_all(text) if document]
+        made.append(
+            {
+                (d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"])
+                for d in documents
+                if d["kind"].startswith("Cluster") or d["metadata"].get("namespace") == "shop"
+            }
+        )
+    assert len(made[0]) >= 12
+    assert not made[0] & made[1]

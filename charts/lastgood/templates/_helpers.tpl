@@ -1,6 +1,10 @@
 {{- define "lastgood.name" -}}
 {{- if contains "lastgood" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-lastgood" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
 {{- end }}
+{{- define "lastgood.wideName" -}}
+{{- $name := include "lastgood.name" . }}
+{{- if eq $name .Release.Namespace }}{{ $name }}{{ else }}{{ .Release.Namespace }}:{{ $name }}{{ end }}
+{{- end }}
 {{- define "lastgood.selector" -}}
 app.kubernetes.io/name: lastgood
 app.kubernetes.io/instance: {{ .Release.Name }}
