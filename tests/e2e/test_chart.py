@@ -125,7 +125,7 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
         assert verbs == ({"get", "create"} if secrets == "true" else set())
         bound = [rule for rule in rules if "bind" in rule["verbs"]]
         assert [rule["resourceNames"] for rule in bound] == [
-            [f"lastgood-backup-{role}" for role in ("job", "logs", "config", "secrets")]
+            [f"default:lastgood-backup-{role}" for role in ("job", "logs", "config", "secrets")]
         ]
 
 
@@ -136,7 +136,7 @@ def test_without_backups_no_right_is_given_for_them(helm: Helm) -> None:
     assert "--backup-image" not in text
     documents = [d for d in yaml.safe_load_all(text) if d]
     assert not [d["metadata"]["name"] for d in documents if "backup" in d["metadata"]["name"]]
-    (mine,) = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "lastgood"]
+    (mine,) = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "default:lastgood"]
     assert not [r for r in mine["rules"] if {"jobs", "rolebindings", "backups"} & set(r["resources"])]
     assert {v for r in mine["rules"] if "secrets" in r["resources"] for v in r["verbs"]} == {"get"}
 
