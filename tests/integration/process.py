@@ -69,7 +69,7 @@ class Operator:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_for_log(self, text: str, within: float = 30) -> None:
+    def wait_for_log(self, text: str, within: float = 90) -> None:
         deadline = time.monotonic() + within * PATIENCE
         while text not in self.log:
             assert self.running, self.log[-3000:]
