@@ -21,8 +21,8 @@ PART = "redis"
 FILE = "dump.rdb"
 _MEANINGS = {
     "WrongPassword": r"WRONGPASS|NOAUTH|AUTH failed|invalid password|invalid username",
-    "PermissionDenied": r"NOPERM|no permissions",
-    "CertificateUntrusted": r"certificate verify failed|SSL_connect|unable to get local issuer",
+    "NotAllowed": r"NOPERM|no permissions",
+    "TlsFailed": r"certificate verify failed|SSL_connect|unable to get local issuer",
     "DiskFull": r"No space left on device",
     "Unreachable": r"Connection refused|could not connect|Name or service not known|timed out|I/O Error|reset by peer"
     r"|Server closed|name resolution|No route to host|EOF",

@@ -3,11 +3,10 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,18 @@ class Bucket:
     folder: Path
     pid: int
     scheme: str = "http"
-    keys: dict[str, Any] = field(default_factory=dict)
 
     def declared(self, bucket: str = "backups", **more: Any) -> dict[str, Any]:
         keys = {"accessKeyId": {"name": "s3", "key": "id"}, "secretAccessKey": {"name": "s3", "key": "key"}}
         return {"s3": {"endpoint": f"{self.scheme}://localhost:{self.port}", "bucket": bucket, **keys, **more}}
 
-    def stand_still(self, still: bool) -> None:
-        os.kill(self.pid, signal.SIGSTOP if still else signal.SIGCONT)
-
 
 @contextmanager
-def s3(folder: Path, authority: Authority | None = None) -> Iterator[Bucket]:
+def s3(folder: Path, authority: Authority | None = None, access: str = ACCESS) -> Iterator[Bucket]:
     """An S3 server with one bucket, "backups"."""
     program, port = build("versitygw") / "versitygw", free_port()
     (folder / "data" / "backups").mkdir(parents=True, exist_ok=True)
-    command = [str(program), "--access", ACCESS, "--secret", SECRET, "--port", f"127.0.0.1:{port}"]
+    command = [str(program), "--access", access, "--secret", SECRET, "--port", f"127.0.0.1:{port}"]
     if authority is not None:
         pem = folder / "server.pem"
         pem.write_bytes(authority.sign("localhost"))

@@ -89,6 +89,18 @@ async def test_wrong_credentials_of_a_bucket(pod: Pod, bucket: Bucket, access: s
     assert list((bucket.folder / "backups").iterdir()) == []
 
 
+async def test_a_bucket_that_is_not_there_is_not_made(pod: Pod, bucket: Bucket) -> None:
+    """A slip of the pen would else be a repository of its own."""
+    with_keys(pod)
+    assert (await failure(remote(pod, bucket.declared("bakcups")).ensure())).reason == "NoBucket"
+    assert [p.name for p in bucket.folder.iterdir() if not p.name.startswith(".")] == ["backups"]
+
+
+async def test_a_bucket_in_another_region(pod: Pod, bucket: Bucket) -> None:
+    with_keys(pod)
+    assert (await failure(remote(pod, bucket.declared(region="eu-test-1")).ensure())).reason == "BadRequest"
+
+
 async def test_a_server_that_is_not_there_is_said_at_once(pod: Pod, bucket: Bucket) -> None:
     with_keys(pod)
     bucket.port = free_port()
@@ -120,7 +132,7 @@ async def test_a_bucket_that_stops_in_the_middle_leaves_what_was_there(pod: Pod,
     with_port = tmp_path / "again"
     with_port.mkdir()
     (with_port / "data").symlink_to(tmp_path / "s3" / "data")
-    with again(with_port) as bucket:
+    with s3(with_port) as bucket:
         repository = remote(pod, bucket.declared())
         assert [s.id for s in await repository.snapshots({"schedule": "orders", "type": "full"})] == [kept.id]
         await repository.fetch(kept.id, tmp_path / "out")
@@ -128,20 +140,15 @@ async def test_a_bucket_that_stops_in_the_middle_leaves_what_was_there(pod: Pod,
         await repository.check()
 
 
-def again(folder: Path) -> Any:
-    """The same data behind a new server."""
-    return s3(folder)
-
-
 async def test_two_buckets_with_credentials_of_their_own(pod: Pod, files: Path, tmp_path: Path) -> None:
     """One restic knows one set: this goes through two."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    with s3(tmp_path / "one") as one, s3(tmp_path / "two") as two:
+    with s3(tmp_path / "one") as one, s3(tmp_path / "two", access="other") as two:
         with_keys(pod)
-        with_keys(pod, "second")
+        with_keys(pod, "second", access="other")
         first = remote(pod, one.declared())
-        second = remote(pod, two.declared(region="eu-test-1"), "second")
+        second = remote(pod, two.declared(), "second")
         assert not first.call.location.goes_with(second.call.location)
         await first.ensure()
         await second.ensure(first)
