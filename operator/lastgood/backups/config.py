@@ -10,7 +10,7 @@ from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import RestoreJob
 from lastgood.api.backupschedule import ConfigSource
 from lastgood.backups.folders import status_of
-from lastgood.domain.backups.manifests import declared
+from lastgood.domain.backups.declared import declared
 from lastgood.domain.backups.ports import JobFailed, KubeApi, Point, Repository
 from lastgood.domain.backups.texts import stamp
 

@@ -39,14 +39,14 @@ async def api(lab: Lab) -> AsyncIterator[PlainApi]:
 
 
 def records(api: PlainApi | None, namespace: str, *, incremental: bool = False) -> KubeRecords:
-    return KubeRecords(api, namespace=namespace, schedule="orders", incremental=incremental)
+    return KubeRecords(api, namespace=namespace, schedule="orders", uid="u-1", incremental=incremental)
 
 
 async def test_a_backup_is_made_told_read_and_removed(api: PlainApi, namespace: str) -> None:
     writer = records(api, namespace, incremental=True)
     await writer.begin("b-1", BackupStatus(phase="Running", progress="starting", job="b-1"))
     made = await api.get(BACKUPS.format(namespace) + "/b-1")
-    assert (made["spec"]["type"], made["metadata"]["labels"]) == ("Incremental", {"lastgood.dev/schedule": "orders"})
+    assert (made["spec"]["type"], made["metadata"]["labels"]) == ("Incremental", {"lastgood.dev/schedule-uid": "u-1"})
     assert made["status"]["progress"] == "starting"
     status = BackupStatus(
         phase="Succeeded", point="2026-11-25T18:30:53Z", copies=[Copy(repository="primary", state="Present")]
