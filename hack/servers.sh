@@ -11,6 +11,9 @@ missing=""
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v pgbouncer >/dev/null || missing="$missing pgbouncer"
+command -v restic >/dev/null || missing="$missing restic"
+command -v ssh >/dev/null || missing="$missing openssh-client"
+[ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
 [ -z "$missing" ] && exit 0
 echo "installing$missing"
 policy=/usr/sbin/policy-rc.d

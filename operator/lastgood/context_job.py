@@ -56,7 +56,13 @@ def make(spec: JobSpec, options: JobOptions) -> tuple[Parts, Progress, PlainApi 
         return Restic(locate(name, declared[name], places, spec.namespace, spec.schedule), settings)
 
     repositories: dict[str, Callable[[], Repository]] = {name: cache(partial(repository, name)) for name in declared}
-    records = KubeRecords(api, namespace=spec.namespace, schedule=spec.schedule, incremental=spec.task == "incremental")
+    records = KubeRecords(
+        api,
+        namespace=spec.namespace,
+        schedule=spec.schedule,
+        uid=spec.schedule_uid,
+        incremental=spec.task == "incremental",
+    )
     parts = Parts(
         spec=spec,
         name=spec.backup or options.name,

@@ -21,8 +21,8 @@ PART = "redis"
 FILE = "dump.rdb"
 _MEANINGS = {
     "WrongPassword": r"WRONGPASS|NOAUTH|AUTH failed|invalid password|invalid username",
-    "PermissionDenied": r"NOPERM|no permissions",
-    "CertificateUntrusted": r"certificate verify failed|SSL_connect|unable to get local issuer",
+    "NotAllowed": r"NOPERM|no permissions",
+    "TlsFailed": r"certificate verify failed|SSL_connect|unable to get local issuer",
     "DiskFull": r"No space left on device",
     "Unreachable": r"Connection refused|could not connect|Name or service not known|timed out|I/O Error|reset by peer"
     r"|Server closed|name resolution|No route to host|EOF",
@@ -130,6 +130,9 @@ class RedisEngine:
     async def validate(self, work: Path, restore: RestoreJob) -> str:
         """See the port: what lies in the volume can be loaded. The server itself is looked at by probes."""
         del work
+        server = restore.spec.server
+        if server is None or not self._places.server(server.claim).is_dir():
+            return "the dump was read whole when it was laid down; the server has yet to start with it"
         checked = await check(self._volume(restore) / FILE)
         return f"the dump in the server's volume is whole: {checked.keys} keys"
 

@@ -27,8 +27,8 @@ _MEANINGS = (
     _Meaning(
         "AccessDenied",
         r"permission denied|access ?denied|operation not permitted|InvalidAccessKeyId|SignatureDoesNotMatch"
-        r"|access key id you provided does not exist|signature we calculated does not match|403 Forbidden"
-        r"|credentials are invalid|AllAccessDisabled",
+        r"|access key id you provided does not exist|provided access key|signature we calculated does not match"
+        r"|403 Forbidden|credentials are invalid|AllAccessDisabled",
         "check the credentials and what they may do there",
     ),
     _Meaning(
@@ -39,6 +39,7 @@ _MEANINGS = (
     _Meaning(
         "CertificateUntrusted", r"x509:|certificate signed by unknown|tls: ", "check the server's certificate and ca"
     ),
+    _Meaning("BadRequest", r"400 Bad Request|AuthorizationHeaderMalformed", "check region and endpoint"),
     _Meaning("NoBucket", r"bucket does not exist|NoSuchBucket", "make the bucket, or give the credentials that right"),
     _Meaning(
         "Unreachable",
@@ -70,6 +71,8 @@ _LONGEST = 300
 
 def line_of(error: str, words: str = "") -> str:
     """The line of a text that says most: the first with these words, else the last that is no noise."""
+    # After that, restic names the place once more.
+    error = re.split(r"^Is there a repository at", error, maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     telling = [line for line in lines if not _NOISE.match(line)] or lines
     found = next((line for line in telling if words and re.search(words, line, re.IGNORECASE)), None)

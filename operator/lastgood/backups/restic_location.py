@@ -35,13 +35,16 @@ class Location:
         """Values that no text may hold."""
         return tuple(value for key, value in self.environment.items() if key == "AWS_SECRET_ACCESS_KEY")
 
+    @property
+    def kind(self) -> str:
+        """The backend: "s3", "sftp", or "" for a folder."""
+        return "" if self.folder is not None else self.url.partition(":")[0]
+
     def goes_with(self, other: "Location") -> bool:
-        """Whether one restic can use both: it has one set of credentials, and of options, for all that it opens."""
-        ours, theirs = dict(self.environment), dict(other.environment)
-        both = ours.keys() & theirs.keys()
-        if any(ours[key] != theirs[key] for key in both):
-            return False
-        return not (self.options and other.options) or self.options == other.options
+        """Whether one restic can use both: it has one set of credentials and options for all buckets, or hosts."""
+        if self.kind != other.kind or self.folder is not None:
+            return True
+        return dict(self.environment) == dict(other.environment) and self.options == other.options
 
 
 def locate(name: str, declared: Declared, places: Places, namespace: str, schedule: str) -> Location:

@@ -11,15 +11,17 @@ from lastgood.domain.ports import ClusterError
 from lastgood.kube.plain import PlainApi
 
 _log = structlog.get_logger(__name__)
-SCHEDULE_LABEL = f"{GROUP}/schedule"
+SCHEDULE_LABEL = f"{GROUP}/schedule-uid"
+"""As on all objects of a schedule."""
 
 
 class KubeRecords:
     """Backups of one namespace. No answer of the API server fails a backup: it is said in the log."""
 
-    def __init__(self, api: PlainApi | None, *, namespace: str, schedule: str, incremental: bool) -> None:
+    def __init__(self, api: PlainApi | None, *, namespace: str, schedule: str, uid: str, incremental: bool) -> None:
         self._api = api
         self._schedule = schedule
+        self._uid = uid
         self._incremental = incremental
         self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/backups"
 
@@ -43,7 +45,7 @@ class KubeRecords:
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Backup",
-            "metadata": {"name": name, "labels": {SCHEDULE_LABEL: self._schedule[:63].rstrip("-.")}},
+            "metadata": {"name": name, "labels": {SCHEDULE_LABEL: self._uid}},
             "spec": {"schedule": self._schedule, "type": "Incremental" if self._incremental else "Full"},
         }
         # 409: a person or an earlier pod made it.

@@ -100,7 +100,7 @@ async def _receive(parts: Parts) -> JobResult:
     if not isinstance(engine, Receiver):
         raise JobFailed("NotSupported", "this source has nothing that is received all the time")
     with parts.work() as work:
-        await engine.receive(work, parts.repositories[PRIMARY]())
+        await engine.receive(work, None)
     return JobResult(ok=True, task="receive", reason="Done", message="ended")
 
 

@@ -19,6 +19,21 @@ from lastgood.domain.backups.texts import stamp
 from lastgood.services.backuptools import PRIMARY, Parts
 
 _log = structlog.get_logger(__name__)
+_WRONG = frozenset(
+    [
+        "RepositoryDamaged",
+        "SnapshotMissing",
+        "RestoreTestFailed",
+        "ChainBroken",
+        "PointIncomplete",
+        "BaseDamaged",
+        "DumpUnreadable",
+        "DumpDamaged",
+        "WalGap",
+        "TimeUnreachable",
+    ]
+)
+"""Reasons that say something of the point; with any other, it could not be tried."""
 
 
 async def data_sample(parts: Parts) -> JobResult:
@@ -116,7 +131,7 @@ async def _restored(parts: Parts, repository: Repository, newest: Held) -> Verif
         with parts.work() as work:
             made = await engine.test(work, repository, one)
     except JobFailed as error:
-        if error.reason not in {"RepositoryDamaged", "ChainBroken", "SnapshotMissing", "RestoreTestFailed"}:
+        if error.reason not in _WRONG:
             raise
         made = Verified(how="RestoreTest", passed=False, at=stamp(parts.now()), message=error.message[:1024])
     took = round(parts.now() - began)

@@ -2,7 +2,7 @@
 
 from lastgood.api.backup import Verified
 from lastgood.api.backupjob import JobResult, RestoreJob
-from lastgood.domain.backups.ports import JobFailed, Repository, Restorer, Swapper
+from lastgood.domain.backups.ports import JobFailed, Repository, Restorer, Swapper, Verifier
 from lastgood.domain.backups.texts import stamp
 from lastgood.services.backuptools import Parts
 
@@ -32,17 +32,31 @@ async def verify(parts: Parts) -> JobResult:
         what = ", ".join(s[:8] for s in missing) or "any snapshot"
         raise JobFailed("SnapshotMissing", f"repository {repository.name} lacks {what} of backup {asked.backup}")
     await repository.check()
+    said = await _engines_word(parts, repository, asked)
     proof = Verified(
         how="Structure",
         passed=True,
         repository=repository.name,
         at=stamp(parts.now()),
         seconds=round(parts.now() - began),
-        message=f"all {len(wanted)} snapshots are there, and the repository's structure is whole",
+        message=f"all {len(wanted)} snapshots are there, and the repository's structure is whole{said}"[:1024],
     )
     return JobResult(
         ok=True, task="verify", reason="Done", message=proof.message, backup=asked.backup, verified=[proof]
     )
+
+
+async def _engines_word(parts: Parts, repository: Repository, asked: RestoreJob) -> str:
+    """What the engine says of the point, where it has a word to say and can be made without the source."""
+    try:
+        engine = parts.engine()
+    except JobFailed:
+        # This task is not given the source's credentials; the snapshots were looked at all the same.
+        return ""
+    if not isinstance(engine, Verifier):
+        return ""
+    with parts.work() as work:
+        return f"; {await engine.verify(work, repository, asked)}"
 
 
 async def restore(parts: Parts) -> JobResult:

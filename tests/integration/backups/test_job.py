@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_run_that_is_told_to_end_says_so_and_leaves_nothing(job: Job, pod: Pod
         (lambda pod: shutil.rmtree(pod.places.source("data")), "SourceMissing"),
     ],
 )
-def test_what_is_missing_is_said(job: Job, pod: Pod, spoil, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_missing_is_said(job: Job, pod: Pod, spoil: Callable[[Pod], object], reason: str) -> None:
     spoil(pod)
     result = job.run("full")
     assert (result.ok, result.reason) == (False, reason)

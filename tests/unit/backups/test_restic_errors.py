@@ -17,6 +17,12 @@ CASES = {
     "subprocess ssh: backup@host: Permission denied (publickey).\nFatal: unable to start the sftp session": "AccessDenied",
     "Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?": "AccessDenied",
     "Fatal: unable to open config file: Stat: The Access Key Id you provided does not exist in our records.": "AccessDenied",
+    "Fatal: unable to open config file: Stat: No user exists with the provided access key ID.\n"
+    "Is there a repository at the following location?\ns3:http://x": "AccessDenied",
+    "Fatal: unable to open config file: Stat: The specified bucket does not exist.\n"
+    "Is there a repository at the following location?\ns3:http://x": "NoBucket",
+    "Fatal: unable to open config file: Stat: 400 Bad Request\n"
+    "Is there a repository at the following location?\ns3:http://x": "BadRequest",
     "Fatal: client.BucketExists: dial tcp 127.0.0.1:1: connect: connection refused": "Unreachable",
     "Fatal: x: lookup nowhere: no such host": "Unreachable",
     "Fatal: unable to save snapshot: write r/data/x: no space left on device": "DiskFull",
@@ -45,6 +51,11 @@ def test_the_sentence_is_that_of_the_cause_and_not_a_stack() -> None:
     assert line_of("read all data\n[0:00] 100%\nPack ID does not match\nFatal: repository contains errors") == (
         "Pack ID does not match"
     )
+
+
+def test_the_place_that_restic_repeats_is_no_cause() -> None:
+    error = meaning("Fatal: odd\nIs there a repository at the following location?\ns3:http://x", "primary")
+    assert (error.reason, error.message) == ("RepositoryFailed", "repository primary: odd")
 
 
 def test_no_secret_is_told() -> None:

@@ -69,4 +69,8 @@ def test_one_restic_serves_two_places_only_with_one_set_of_credentials(places: P
     assert volume.goes_with(first)
     assert not first.goes_with(second)
     assert first.goes_with(replace(second, environment=first.environment))
-    assert not replace(first, options=("-o", "a")).goes_with(replace(first, options=("-o", "b")))
+    assert not replace(first, options=("-o", "a")).goes_with(first)
+    body = {"host": "h", "user": "u", "path": "/a", "privateKey": {"name": "s", "key": "k"}}
+    host = at(places, {"sftp": {**body, "knownHosts": {"name": "s", "key": "k"}}})
+    assert host.goes_with(first)
+    assert not host.goes_with(replace(host, options=("-o", "sftp.command=other")))

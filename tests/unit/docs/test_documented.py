@@ -24,6 +24,8 @@ PATTERNS = [
     r'Condition\("\w+", "\w+", "(\w+)"',
     r'Problem\(\s*"(\w+)"',
     r'reason="([A-Z]\w+)"',
+    r'JobFailed\(\s*"([A-Z]\w+)"',
+    r'_Meaning\(\s*"([A-Z]\w+)"',
     r'event\([\w.()]+, "\w+", "([A-Z]\w+)"',
 ]
 

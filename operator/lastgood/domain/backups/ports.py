@@ -230,6 +230,15 @@ class Restorer(Protocol):
 
 
 @runtime_checkable
+class Verifier(Protocol):
+    """An engine that knows more of a point than which snapshots it is made of."""
+
+    async def verify(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """See that the chosen point can be restored; nothing is changed. JobFailed when it cannot."""
+        ...
+
+
+@runtime_checkable
 class Swapper(Protocol):
     """An engine whose restore goes beside what is used, which then takes its name."""
 
@@ -242,6 +251,6 @@ class Swapper(Protocol):
 class Receiver(Protocol):
     """An engine with a part that always runs."""
 
-    async def receive(self, work: Path, repository: Repository) -> None:
-        """Receive until cancelled."""
+    async def receive(self, work: Path, repository: Repository | None) -> None:
+        """Receive until cancelled. A receiver is given no repository: what it receives waits in the spool."""
         ...
