@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,9 @@ def leading(plan: Plan, found: Laid, *, time: str | None = None, to_end: bool = 
         "max_prepared_transactions": _MOST_PREPARED,
     }
     if time is not None:
-        settings["recovery_target_time"] = time
+        # "Z" is an abbreviation to PostgreSQL, and it knows none yet when it reads this.
+        moment = datetime.fromisoformat(time).astimezone(UTC)
+        settings["recovery_target_time"] = moment.strftime("%Y-%m-%d %H:%M:%S.%f+00")
     elif not to_end:
         settings["recovery_target_lsn"] = plan.goal["lsn"]
     return settings
