@@ -104,7 +104,7 @@ def test_a_schedule_becomes_objects_that_heal_and_nothing_more_is_written(
     cluster.delete("ConfigMap", "shop-jobs")
     until(lambda: cluster.get("ConfigMap", "shop-jobs"), within=10, says="the ConfigMap to be made anew")
     # Three writes, one for each thing that somebody broke.
-    assert settled(backing_up) == before + 3
+    assert settled(backing_up) == before + 3, backing_up.log[-4000:]
 
     # Touched, and as it was: a look, and no write.
     body = cluster.get("CronJob", "shop-full")
