@@ -205,6 +205,38 @@ def test_what_a_pod_said_at_its_end_is_told(cluster: Cluster, jobs: Jobs, backin
     assert failed["message"] == "full: WrongPassword, db does not take the password"
 
 
+def test_a_point_that_its_job_could_not_record_is_recorded_from_its_last_words(
+    cluster: Cluster, jobs: Jobs, backing_up: Operator
+) -> None:
+    cluster.create(schedule())
+    wait(cluster, "Ready", "Accepted")
+    cluster.create(backup("silent"))
+    until(lambda: cluster.get("Job", "silent"), within=30, says="its Job")
+    copies = [{"repository": "primary", "state": "Present", "snapshots": ["5f" * 32]}]
+    said = {"ok": True, "task": "full", "backup": "silent", "point": now(-60), "sizeBytes": 7, "copies": copies}
+    jobs.end("silent", ok=True, result=said)
+    until(
+        lambda: ((cluster.get("Backup", "silent") or {}).get("status") or {}).get("phase") == "Succeeded",
+        within=90,
+        says="the point to be recorded",
+    )
+    until(
+        lambda: ((cluster.get("BackupSchedule", "shop") or {})["status"]).get("points") == 1,
+        within=20,
+        says="the point to be counted",
+    )
+    # One that is removed later is not written anew.
+    cluster.delete("Backup", "silent")
+    cluster.patch("BackupSchedule", "shop", {"spec": {"retention": {"last": 3}}})
+    until(
+        lambda: not ((cluster.get("BackupSchedule", "shop") or {})["status"]).get("points"),
+        within=30,
+        says="the point to be gone",
+    )
+    settled(backing_up)
+    assert cluster.get("Backup", "silent") is None
+
+
 def test_a_backup_waits_for_its_schedule(cluster: Cluster, backing_up: Operator) -> None:
     cluster.create(backup("early"))
     wait(cluster, "Complete", "UnknownSchedule", of="early", what="Backup")
