@@ -104,7 +104,7 @@ def test_a_schedule_becomes_objects_that_heal_and_nothing_more_is_written(
     cluster.delete("ConfigMap", "shop-jobs")
     until(lambda: cluster.get("ConfigMap", "shop-jobs"), within=10, says="the ConfigMap to be made anew")
     # Three writes, one for each thing that somebody broke.
-    assert settled(backing_up) == before + 3
+    assert settled(backing_up) == before + 3, backing_up.log[-4000:]
 
     # Touched, and as it was: a look, and no write.
     body = cluster.get("CronJob", "shop-full")
@@ -203,6 +203,38 @@ def test_what_a_pod_said_at_its_end_is_told(cluster: Cluster, jobs: Jobs, backin
     wait(cluster, "Complete", "WrongPassword", of="wrong", what="Backup", within=60)
     failed = wait(cluster, "RunsOnTime", "RunFailed")
     assert failed["message"] == "full: WrongPassword, db does not take the password"
+
+
+def test_a_point_that_its_job_could_not_record_is_recorded_from_its_last_words(
+    cluster: Cluster, jobs: Jobs, backing_up: Operator
+) -> None:
+    cluster.create(schedule())
+    wait(cluster, "Ready", "Accepted")
+    cluster.create(backup("silent"))
+    until(lambda: cluster.get("Job", "silent"), within=30, says="its Job")
+    copies = [{"repository": "primary", "state": "Present", "snapshots": ["5f" * 32]}]
+    said = {"ok": True, "task": "full", "backup": "silent", "point": now(-60), "sizeBytes": 7, "copies": copies}
+    jobs.end("silent", ok=True, result=said)
+    until(
+        lambda: ((cluster.get("Backup", "silent") or {}).get("status") or {}).get("phase") == "Succeeded",
+        within=90,
+        says="the point to be recorded",
+    )
+    until(
+        lambda: ((cluster.get("BackupSchedule", "shop") or {})["status"]).get("points") == 1,
+        within=20,
+        says="the point to be counted",
+    )
+    # One that is removed later is not written anew.
+    cluster.delete("Backup", "silent")
+    cluster.patch("BackupSchedule", "shop", {"spec": {"retention": {"last": 3}}})
+    until(
+        lambda: not ((cluster.get("BackupSchedule", "shop") or {})["status"]).get("points"),
+        within=30,
+        says="the point to be gone",
+    )
+    settled(backing_up)
+    assert cluster.get("Backup", "silent") is None
 
 
 def test_a_backup_waits_for_its_schedule(cluster: Cluster, backing_up: Operator) -> None:

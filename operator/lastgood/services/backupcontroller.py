@@ -140,8 +140,10 @@ class BackupController:
         judgement = judge(declared, seen, schedule.status, now)
         await self._write(schedule, judgement.status, list(judgement.conditions), now)
         self._metrics.show_backups(key, judgement.ages, judgement.restored_at, schedule.status)
-        await self._records.settle(schedule, jobs)
+        waits = await self._records.settle(schedule, jobs)
         self._again(schedule, problems, jobs, judgement, now)
+        if waits is not None:
+            self.queue.add_at(key, waits)
 
     @staticmethod
     def _due(schedule: ScheduleKnown) -> bool:

@@ -108,8 +108,9 @@ def test_jitter_moves_all_runs_by_the_same_minutes() -> None:
 
 
 def as_served(body: dict[str, Any]) -> dict[str, Any]:
-    """As the API server gives it back: with defaults, quantities in its own form, and what others added."""
+    """As a list holds it: with defaults, quantities in the API server's form, what others added, and without a kind."""
     served = copy.deepcopy(body)
+    del served["apiVersion"], served["kind"]
     served["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 1}
     served["metadata"]["annotations"]["other"] = "theirs"
     served["status"] = {"active": []}
