@@ -480,6 +480,6 @@ def _deleted(case: Case) -> Next:
     working, half = who_must_end(case)
     # A Restore of the same Rollback that is under way has noted the replicas, too, and starts it.
     if stopped and working is None and half is None and whole(case):
-        return Next(Do.START, "Started", "Deleted", workloads=stopped)
+        return Next(Do.START, "Started", workloads=stopped)
     left = () if working is not None else stopped
-    return Next(Do.LET_GO, "Started", "Deleted", workloads=left, whole=not left)
+    return Next(Do.LET_GO, "Started", workloads=left, whole=not left)
