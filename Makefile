@@ -3,6 +3,9 @@ PYTHON ?= python3
 CLUSTER ?= lab
 py := .venv/bin/python
 lab := $(py) -m tests.lab
+# Every test of an operator starts one, and without bytecode three of its four seconds go into compiling.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 .PHONY: demo down test env lock generate lint types layers generated unit integration e2e bench format help
 

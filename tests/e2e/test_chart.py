@@ -113,10 +113,29 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
         rules = [
             rule
             for document in yaml.safe_load_all(text)
-            if document and document["kind"] in {"Role", "ClusterRole"}
+            # The one that jobs which back Secrets up are given is nobody's until a BackupSchedule asks for it.
+            if document
+            and document["kind"] in {"Role", "ClusterRole"}
+            and document["metadata"]["name"] != "lastgood-backup-secrets"
             for rule in document["rules"]
         ]
         assert rules
         assert not any("*" in rule[k] for rule in rules for k in ("apiGroups", "resources", "verbs"))
         verbs = {verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]}
-        assert verbs == ({"get"} if secrets == "true" else set())
+        assert verbs == ({"get", "create"} if secrets == "true" else set())
+        bound = [rule for rule in rules if "bind" in rule["verbs"]]
+        assert [rule["resourceNames"] for rule in bound] == [
+            [f"lastgood-backup-{role}" for role in ("job", "logs", "config", "secrets")]
+        ]
+
+
+def test_without_backups_no_right_is_given_for_them(helm: Helm) -> None:
+    import yaml
+
+    text = helm.run("template", "lastgood", CHART, "--set", "backups.enabled=false")
+    assert "--backup-image" not in text
+    documents = [d for d in yaml.safe_load_all(text) if d and d["kind"] != "CustomResourceDefinition"]
+    assert not [d["metadata"]["name"] for d in documents if "backup" in d["metadata"]["name"]]
+    (mine,) = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "lastgood"]
+    assert not [r for r in mine["rules"] if {"jobs", "rolebindings", "backups"} & set(r["resources"])]
+    assert {v for r in mine["rules"] if "secrets" in r["resources"] for v in r["verbs"]} == {"get"}

@@ -110,8 +110,9 @@ class Schedule(Model):
     incremental: Cron | None = Field(
         default=None,
         description=(
-            "Between the fulls. postgres: left out, hourly. wal: seals, checks and ships what was received; physical: "
-            "an increment; logical, redis and files: another full that costs what has changed (deduplicated)."
+            "Between the fulls. postgres: left out, hourly; for wal and physical at least twice within an rpo. wal: "
+            "seals, checks and ships what was received; physical: an increment; logical, redis and files: another "
+            "full that costs what has changed (deduplicated)."
         ),
     )
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "Etc/UTC"

@@ -19,7 +19,7 @@ from lastgood.web.server import Heart, serve
 from lastgood.web.signals import Certificate, serve_signals
 
 _log = structlog.get_logger(__name__)
-PRUNE_SECONDS = 600.0
+PRUNE_SECONDS, FIRST_PRUNE_SECONDS = 600.0, 60.0
 SLEPT_SECONDS = 5.0
 """A process that did nothing for longer has not looked at anything meanwhile."""
 _COLLECT = (50_000, 20, 50)
@@ -112,11 +112,13 @@ async def _beat(heart: Heart, context: Context) -> None:
 
 
 async def _prune(context: Context) -> None:
+    # Soon for the first time: what went between the first look and the watches' own, these do not tell.
+    await asyncio.sleep(FIRST_PRUNE_SECONDS)
     while True:
-        await asyncio.sleep(PRUNE_SECONDS)
         await context.intake.prune(context.cluster)
         if context.options.backup_image:
             await context.backup_intake.prune(context.cluster)
+        await asyncio.sleep(PRUNE_SECONDS)
 
 
 async def _main(options: Options) -> int:

@@ -1,6 +1,7 @@
 """What is watched. ``on.event`` only: no annotation, no finalizer, no write is made by watching."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
 from lastgood.domain.backups.names import SCHEDULE_LABEL
 from lastgood.domain.ports import ClusterError
+
+FIRST_SECONDS = 10.0
+"""For how long the watches wait for what was read first to be judged: of changes they tell only then."""
 
 
 def registry(context: Context) -> kopf.OperatorRegistry:
@@ -160,6 +164,17 @@ async def served(context: Context) -> bool:
     return True
 
 
+async def _first(context: Context) -> None:
+    """Have what there is on the schedule, before the watches take the processor to tell the same again."""
+    if context.options.backup_image:
+        # Before the services that list them.
+        await context.backup_intake.first_look(context.cluster)
+    await context.intake.first_look(context.cluster)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_SECONDS):
+            await context.controller.queue.idle()
+
+
 async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event, began: Callable[[], None]) -> None:
     """Watch until ``stop`` is set.
 
@@ -167,6 +182,11 @@ async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event
     """
     while not stop.is_set() and not await served(context):  # noqa: ASYNC110 - the API server tells nobody that it is back
         await asyncio.sleep(1)
+    stopped = asyncio.create_task(stop.wait())
+    first = asyncio.create_task(_first(context))
+    await asyncio.wait((stopped, first), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    first.cancel()
     if stop.is_set():
         return
     began()

@@ -137,7 +137,7 @@ class KubeCluster:
         """See the port."""
         query = [("labelSelector", selector)] if selector else []
         answer = await self.request("GET", path_of(kind, namespace), query=query)
-        return list(answer["items"])
+        return list(answer["items"] or ())
 
     async def each(self, kind: str) -> AsyncIterator[Object]:
         """See the port."""
@@ -145,7 +145,7 @@ class KubeCluster:
             query = [("limit", str(_SMALL_PAGE))]
             while True:
                 page = await self.request("GET", path_of(kind, namespace), query=query, timeout=60)
-                for item in page["items"]:
+                for item in page["items"] or ():
                     yield item
                 more = page["metadata"].get("continue")
                 if not more:
@@ -159,7 +159,8 @@ class KubeCluster:
             query = [("limit", str(_PAGE))]
             while True:
                 page = await self.request("GET", path_of(kind, namespace), accept=_PARTIAL, query=query, timeout=60)
-                for item in page["items"]:
+                # A list of nothing may be null: that of names alone is.
+                for item in page["items"] or ():
                     metadata = item["metadata"]
                     found.add((metadata["namespace"], metadata["name"], metadata["uid"]))
                 more = page["metadata"].get("continue")

@@ -59,16 +59,20 @@ class BackupController:
     async def lead(self) -> None:
         """Take over: what status and the objects say is what we go on from."""
         self.leading = True
-        await self.resume()
-        for key, point in self._table.points.items():
-            if not point.ended:
-                self.backup_queue.add(key)
+        self.look_at_all()
 
     async def resume(self) -> None:
-        """Look at all schedules anew."""
+        """The API server is back and nobody else led."""
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at all schedules anew, and at all Backups that have not ended."""
         for schedule in self._table.schedules.values():
             schedule.looked_at = 0.0
             self.queue.add(schedule.key)
+        for key, point in self._table.points.items():
+            if not point.ended:
+                self.backup_queue.add(key)
 
     async def follow(self) -> None:
         """Stop acting, go on watching."""
@@ -96,7 +100,7 @@ class BackupController:
             self._look(service)
 
     async def _carry_out(self, key: Key) -> None:
-        if self.leading:
+        if self.leading and self._table.complete:
             again = await self._records.carry_out(key)
             if again is not None:
                 self.backup_queue.add_at(key, again)
@@ -104,7 +108,7 @@ class BackupController:
     async def reconcile(self, key: Key) -> None:
         """Bring one schedule to where it should be, and tell how it stands."""
         schedule = self._table.schedules.get(key)
-        if not self.leading or schedule is None:
+        if not self.leading or schedule is None or not self._table.complete:
             return
         if not schedule.loaded:
             schedule.said = {c["type"]: (c["status"], c["reason"]) for c in schedule.status.get("conditions") or ()}
@@ -136,8 +140,10 @@ class BackupController:
         judgement = judge(declared, seen, schedule.status, now)
         await self._write(schedule, judgement.status, list(judgement.conditions), now)
         self._metrics.show_backups(key, judgement.ages, judgement.restored_at, schedule.status)
-        await self._records.settle(schedule, jobs)
+        waits = await self._records.settle(schedule, jobs)
         self._again(schedule, problems, jobs, judgement, now)
+        if waits is not None:
+            self.queue.add_at(key, waits)
 
     @staticmethod
     def _due(schedule: ScheduleKnown) -> bool:

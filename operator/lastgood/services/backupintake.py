@@ -30,6 +30,19 @@ class BackupIntake:
     def __init__(self, table: BackupTable, controller: BackupController) -> None:
         self._table, self._controller = table, controller
 
+    async def first_look(self, cluster: Cluster) -> None:
+        """Read what there is. Until all Backups are known, no schedule is judged: it would be called bare."""
+        try:
+            async for body in cluster.each("backups"):
+                self.backup(body, deleted=False)
+            async for body in cluster.each("backupschedules"):
+                self.schedule(body, deleted=False)
+        except (ClusterError, KeyError, ValueError, TypeError) as error:
+            _log.info("backups not read yet", error=str(error))
+            return
+        self._table.complete = True
+        self._controller.look_at_all()
+
     def schedule(self, body: Object, *, deleted: bool) -> None:
         """A BackupSchedule came, changed or went."""
         key = _key(body)
@@ -109,17 +122,22 @@ class BackupIntake:
 
     async def prune(self, cluster: Cluster) -> None:
         """Drop what is gone: after a 410 the watch lists anew and tells nothing of what was deleted meanwhile."""
+        if not self._table.complete:
+            await self.first_look(cluster)
         try:
-            there = await cluster.list_names("backupschedules")
-            for key, uid in [(key, schedule.uid) for key, schedule in self._table.schedules.items()]:
-                if (*key, uid) not in there:
-                    self._drop_schedule(key)
-            there = await cluster.list_names("backups")
-            for key, uid in [(key, point.uid) for key, point in self._table.points.items()]:
-                if (*key, uid) not in there:
-                    self._drop_backup(key)
+            for kind, drop in (("backupschedules", self._drop_schedule), ("backups", self._drop_backup)):
+                known = self._known(kind)
+                there = await cluster.list_names(kind)
+                # One that was made anew while we asked is another one, under the same name.
+                for namespace, name, _ in (known - there) & self._known(kind):
+                    drop((namespace, name))
         except ClusterError as error:
             _log.info("not pruned", error=str(error))
+
+    def _known(self, kind: str) -> set[tuple[str, str, str]]:
+        if kind == "backups":
+            return {(*key, point.uid) for key, point in self._table.points.items()}
+        return {(*key, schedule.uid) for key, schedule in self._table.schedules.items()}
 
     def _drop_schedule(self, key: Key) -> Any:
         if self._table.drop_schedule(key) is not None:

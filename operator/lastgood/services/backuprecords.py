@@ -93,8 +93,11 @@ class BackupRecords:
             change |= {"phase": "Failed", "finishedAt": to_text(now)}
         await self._cluster.merge_status("backups", *key, change)
 
-    async def settle(self, schedule: ScheduleKnown, jobs: list[JobSeen]) -> None:
-        """End the Backups whose Job has ended without doing so, and record those that a Job could not record."""
+    async def settle(self, schedule: ScheduleKnown, jobs: list[JobSeen]) -> float | None:
+        """End the Backups whose Job has ended without doing so, and record those that a Job could not record.
+
+        Returns after how many seconds to look again; None when there is nothing to wait for.
+        """
         namespace = schedule.key[0]
         by_name = {job.name: job for job in jobs}
         now = time.time()
@@ -106,9 +109,12 @@ class BackupRecords:
                 await self._end(namespace, point, job.reason, job.message)
             elif job is None and now - point.made > GONE_SECONDS and await self._gone(namespace, point.job):
                 await self._end(namespace, point, "JobGone", f"its Job {point.job} was removed before it ended")
-        for job in jobs:
-            if job.state == "Succeeded":
-                await self._record(schedule, job)
+        ended = [job for job in jobs if job.state == "Succeeded"]
+        for job in ended:
+            await self._record(schedule, job)
+        waiting = [job for job in ended if job.name not in schedule.recorded]
+        fresh = [now - (job.finished or 0.0) for job in waiting if now - (job.finished or 0.0) < RECORD_AFTER]
+        return RECORD_AFTER - min(fresh) + 1 if fresh else None
 
     async def _gone(self, namespace: str, job: str) -> bool:
         return await self._cluster.get("jobs", namespace, job) is None

@@ -76,6 +76,8 @@ class BackupTable:
 
     enabled: bool = False
     """Whether this installation makes backups at all."""
+    complete: bool = False
+    """Whether all Backups were read once."""
     schedules: dict[Key, ScheduleKnown] = field(default_factory=dict)
     by_uid: dict[str, Key] = field(default_factory=dict)
     points: dict[Key, Point] = field(default_factory=dict)

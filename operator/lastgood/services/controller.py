@@ -326,6 +326,8 @@ class Controller:
 
     def signals(self, service: Service, status: Mapping[str, Any]) -> None:
         """Signals were raised, or have ended: whoever takes them writes them into status."""
+        if not status.get("signals") and not service.status.get("signals") and not service.memory.signals:
+            return
         try:
             raised = signals_from_status(status)
         except (KeyError, ValueError, TypeError) as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -91,9 +91,6 @@ class _Measuring(Collector):
             "lastgood_objective_budget_exhausted_seconds", "Forecast: until the budget is spent.", labels=names
         )
         samples = CounterMetricFamily("lastgood_source_samples", "Samples of sources.", labels=["kind", "result"])
-        answers = CounterMetricFamily(
-            "lastgood_http_answers", "Answers to probes.", labels=["namespace", "service", "class", "code"]
-        )
         for key, (track, state) in list(self._metrics.objectives.items()):
             standing.add_metric(key, _STANDINGS[state.state])
             if isinstance(track.seen, Aggregate) and track.seen.value is not None:
@@ -108,9 +105,7 @@ class _Measuring(Collector):
                     exhausted.add_metric(key, burn.exhausted_in)
         for (kind, result), count in list(self._metrics.samples.items()):
             samples.add_metric([kind, result], count)
-        for (namespace, service, code), count in list(self._metrics.answers.items()):
-            answers.add_metric([namespace, service, f"{code // 100}xx", str(code)], count)
-        yield from (standing, value, left, burning, exhausted, samples, answers)
+        yield from (standing, value, left, burning, exhausted, samples)
 
 
 class _BackingUp(Collector):
@@ -166,17 +161,12 @@ class _Probing(Collector):
         outcomes = CounterMetricFamily("lastgood_probe_outcomes", "Probe outcomes.", labels=["kind", "reason"])
         durations = HistogramMetricFamily("lastgood_probe_duration_seconds", "Duration of probes.", labels=["kind"])
         lag = HistogramMetricFamily("lastgood_probe_start_lag_seconds", "How late probes start after they are due.")
-        health = GaugeMetricFamily(
-            "lastgood_service_healthy", "1 healthy, 0 failing, -1 unknown.", labels=["namespace", "service"]
-        )
         for kind, seen in list(self._metrics.probes.items()):
             for reason, count in list(seen.reasons.items()):
                 outcomes.add_metric([kind, str(reason)], count)
             seen.seconds.add_to(durations, kind)
         self._metrics.lag.add_to(lag)
-        for key, value in list(self._metrics.health.items()):
-            health.add_metric(key, value)
-        yield from (outcomes, durations, lag, health)
+        yield from (outcomes, durations, lag)
 
 
 class Metrics:
@@ -245,6 +235,30 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
+
+    def page(self) -> bytes:
+        """All metrics in Prometheus' text format.
+
+        What every service has is written here: the library takes some ten times as long for a line, and while a
+        thread computes, each turn of the event loop waits for it. Names of objects need no escape.
+        """
+        answers = (
+            f'lastgood_http_answers_total{{class="{code // 100}xx",code="{code}",'
+            f'namespace="{namespace}",service="{service}"}} {count}.0\n'
+            for (namespace, service, code), count in list(self.answers.items())
+        )
+        health = (
+            f'lastgood_service_healthy{{namespace="{namespace}",service="{service}"}} {value}.0\n'
+            for (namespace, service), value in list(self.health.items())
+        )
+        own = (
+            "# HELP lastgood_http_answers_total Answers to probes.\n# TYPE lastgood_http_answers_total counter\n",
+            *answers,
+            "# HELP lastgood_service_healthy 1 healthy, 0 failing, -1 unknown.\n",
+            "# TYPE lastgood_service_healthy gauge\n",
+            *health,
+        )
+        return generate_latest(self.registry) + "".join(own).encode()
 
     def count_outcome(self, kind: str, outcome: Outcome) -> None:
         """Count one run of a probe."""

@@ -48,7 +48,8 @@ def place_of(namespace: str, name: str, repository: Repository) -> Place:
 
 
 def _path(*parts: str) -> str:
-    return posixpath.normpath("/" + "/".join(parts)) + "/"
+    # normpath leaves two slashes at the beginning as they are.
+    return posixpath.normpath("/" + "/".join(parts).lstrip("/")).rstrip("/") + "/"
 
 
 def _meet(one: Place, other: Place) -> bool:

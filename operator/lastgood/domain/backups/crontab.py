@@ -9,7 +9,7 @@ import re
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice
 
 from cronsim import CronSim, CronSimError
 
@@ -72,10 +72,10 @@ def last_before(expression: str, zone: str, at: float) -> float | None:
 
 
 def widest_gap(expressions: Sequence[tuple[str, float]], zone: str, at: float) -> float:
-    """The longest that one has to wait, in seconds, until what is started next by any of these is done.
+    """The greatest age, in seconds, that the newest point reaches before another is there, when all goes well.
 
-    Each expression comes with the seconds that its run takes. From the start of one run to the end of the next: for
-    so long the first one's point is the newest. Looked at from midnight (UTC) on.
+    Each expression comes with the seconds that its run takes: a point is of the time at which its run starts, and is
+    there once it is done. Looked at from midnight (UTC) on.
     """
     return _widest_gap(tuple(expressions), zone, at // 86400 * 86400)
 
@@ -85,8 +85,13 @@ def _widest_gap(expressions: tuple[tuple[str, float], ...], zone: str, at: float
     ahead = [[(time, takes) for time in _ahead(expression, zone, at)] for expression, takes in expressions]
     # As far as all of them were looked at: the seldom ones reach further.
     reach = min((times[-1][0] for times in ahead if times), default=at)
-    merged = sorted(entry for times in ahead for entry in times if entry[0] <= reach)
-    return max((b[0] + b[1] - a[0] for a, b in pairwise(merged)), default=0.0)
+    # By when each is done: until then, the newest start of those that are done before is the newest point.
+    done = sorted((time + takes, time) for times in ahead for time, takes in times if time <= reach)
+    newest, widest = done[0][1] if done else at, 0.0
+    for end, start in done[1:]:
+        widest = max(widest, end - newest)
+        newest = max(newest, start)
+    return widest
 
 
 def _ahead(expression: str, zone: str, at: float) -> list[float]:

@@ -150,7 +150,7 @@ def claims(declared: Declared, task: Task, restore: RestoreJob | None = None) ->
             found.append(Claim(name, f"target/{name}", read_only=read_only))
         elif spec.source.volume is not None:
             found += [
-                Claim(name, f"target/{name}", read_only=read_only, kept_as_is=True)
+                Claim(name, f"server/{name}", read_only=read_only, kept_as_is=True)
                 for name in spec.source.volume.claims
             ]
         if server is not None and task == "restore":

@@ -87,7 +87,7 @@ class Repository(Protocol):
         ...
 
     async def check(self, *, share: float = 0.0) -> None:
-        """Check the structure, and read this share (0 to 1) of the data; JobFailed RepositoryDamaged names what is bad."""
+        """Check the structure, and read this share (0 to 1) of the data; RepositoryDamaged names what is bad."""
         ...
 
     async def size(self) -> int:

@@ -15,8 +15,10 @@ from lastgood.domain.restores.state import (
     server_place,
 )
 
-UNSURE = frozenset({"JobVanished", "PodEvicted", "OutOfMemory", "JobTimeout", "PodLost", "JobFailed"})
-"""How a job ended that did not live to say what it had done."""
+UNSURE = frozenset(
+    {"JobVanished", "PodEvicted", "OutOfMemory", "JobTimeout", "PodLost", "JobFailed", "Interrupted", "InternalError"}
+)
+"""How a job ended that did not live to say what it had done, or did not know."""
 CHANGED_NOTHING: frozenset[StepName] = frozenset({"Identified", "Verified", "Stopped", "SafetyBackup"})
 
 
