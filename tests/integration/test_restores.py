@@ -1,6 +1,11 @@
 """Restores on a real API server with real controllers; the jobs' pods are played (see ``restoring``)."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.e2e.kube import Kube, until
@@ -8,6 +13,7 @@ from tests.integration.cluster import Cluster, Kubelet
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator
 from tests.integration.restoring import DAY, IMAGE, Restoring, restore, schedule
+from tests.lab import Lab
 
 pytestmark = pytest.mark.integration
 APPROVE = {"spec": {"approval": "Approved"}}
@@ -234,3 +240,32 @@ def test_server_of_another_operator_is_refused(
     assert "spec.clone" in message
     assert failed["wayBack"] == "nothing was changed"
     assert play.replicas() == 2
+
+
+def test_plan_is_shown_before_anything_is_done(lab: Lab, play: Restoring, cluster: Cluster, tmp_path: Path) -> None:
+    """No operator runs."""
+    body = restore(needsApproval=True, services=[])
+    manifest = tmp_path / "restore.yaml"
+    manifest.write_text(json.dumps(body))
+
+    def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lastgood.cli.main", "restore", "plan", *arguments]
+        command += ["-n", cluster.namespace, "--kubeconfig", str(lab.kubeconfig)]
+        path = {**os.environ, "PYTHONPATH": "operator"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=path)
+
+    shown = plan("-f", str(manifest))
+    assert shown.returncode == 0, shown.stderr
+    told = {line[2:16].strip(): line[16:] for line in shown.stdout.splitlines()[1:]}
+    assert told["backup"] == "new"
+    assert told["point"].endswith("1h ago")
+    assert told["size"] == "412.0 MiB: shop"
+    assert told["stops"] == "deployment/shop: 2 replicas"
+    assert told["approval"] == "needed before anything is stopped"
+    assert cluster.get("Restore", "back") is None
+    cluster.create(restore("early", to={"time": "2020-01-01T00:00:00Z"}))
+    refused = plan("early")
+    assert refused.returncode == 1
+    assert "cannot be: BeforeOldestPoint" in refused.stdout
+    assert plan("nobody").returncode == 2
+    assert play.status("early") == {}

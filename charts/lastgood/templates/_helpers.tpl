@@ -52,38 +52,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.backups.enabled }}
 {{ include "lastgood.backupRules" . }}
 {{- end }}
-{{- if and .Values.backups.enabled .Values.rbac.restores }}
-{{ include "lastgood.restoreRules" . }}
-{{- end }}
 {{- if eq (toString .Values.rbac.secrets) "true" }}
 {{ include "lastgood.secretRules" . }}
 {{- end }}
-{{- end }}
-{{- define "lastgood.restoreRules" -}}
-# Restores are patched for one finalizer, while their workloads are stopped; created as parts of Rollbacks.
-- apiGroups: [lastgood.dev]
-  resources: [restores]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [lastgood.dev]
-  resources: [restores/status]
-  verbs: [get, patch, update]
-- apiGroups: [lastgood.dev]
-  resources: [backupschedules, backups]
-  verbs: [get, list]
-# Scaled to 0 and back; Deployments may be patched above.
-- apiGroups: [apps]
-  resources: [statefulsets]
-  verbs: [get, patch]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [get, list]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [get, list, create]
-# Created for into.newVolume.
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get, create]
 {{- end }}
 {{- define "lastgood.secretRules" -}}
 - apiGroups: [""]
@@ -101,6 +72,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [lastgood.dev]
   resources: [backups, restores]
   verbs: [create]
+# For one finalizer, while their workloads are stopped.
+- apiGroups: [lastgood.dev]
+  resources: [restores]
+  verbs: [patch]
+# Scaled to 0 and back; Deployments may be patched anyway.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list]
 - apiGroups: [lastgood.dev]
   resources: [backupschedules/status, backups/status, restores/status]
   verbs: [get, patch, update]

@@ -10,8 +10,8 @@ from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.restores.points import NoPoint, named
 from lastgood.domain.restores.state import Case, databases_of, job_name
 
-ONCE: frozenset[Task] = frozenset({"restore", "swap"})
-"""Jobs whose pod is not tried anew: what the first one has done must be looked at first."""
+ONCE: frozenset[Task] = frozenset({"restore", "validate", "swap"})
+"""Jobs whose pod is not tried anew: what the first one has done, or found, must be looked at first."""
 
 
 class RestoreJobs:

@@ -51,8 +51,12 @@ class RestoreTeller:
             if asked
             else Condition("Approved", "True", "NotNeeded", "spec.needsApproval is false")
         )
+        conditions = [approved]
+        if not todo.whole:
+            text = "a Restore before this one left the workloads at 0 on half their data: they start once it is valid"
+            conditions.append(Condition("DataWhole", "False", "LeftByAnother", text))
         return await self._tell(
-            body, todo, "Running", todo.message, conditions=[approved], phase="Running", stopped=list(stopped)
+            body, todo, "Running", todo.message, conditions=conditions, phase="Running", stopped=list(stopped)
         )
 
     async def waiting(self, body: Object, todo: Next, restore: RestoreSeen) -> Object:
@@ -103,6 +107,8 @@ class RestoreTeller:
         conditions = [Condition("Complete", "True" if good else "False", reason, message)]
         if todo.phase == "Refused":
             conditions.append(Condition("Approved", "False", "Refused", "a person refused it"))
+        if good and any(c["type"] == "DataWhole" for c in status.get("conditions") or ()):
+            conditions.append(Condition("DataWhole", "True", "Whole", "what the applications use is whole"))
         steps = _steps(status)
         for step in steps.values():
             if step["state"] in {"Pending", "Running"}:

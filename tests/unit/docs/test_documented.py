@@ -26,6 +26,13 @@ PATTERNS = [
     r'reason="([A-Z]\w+)"',
     r'JobFailed\(\s*"([A-Z]\w+)"',
     r'_Meaning\(\s*"([A-Z]\w+)"',
+    # Of Restores.
+    r'_fail\(\s*case, "?\w+"?, "(\w+)"',
+    r'_wait\(\s*case, "?\w+"?, "(\w+)"',
+    r'NoPoint\(\s*"(\w+)"',
+    r'Next\(\s*Do\.\w+, "?\w+"?, "([A-Z]\w+)"',
+    r'_about\(restore, w, "\w+", "(\w+)"',
+    r'return "(Job\w+|Pod\w+|OutOfMemory)",',
     r'event\([\w.()]+, "\w+", "([A-Z]\w+)"',
 ]
 

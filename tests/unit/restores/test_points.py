@@ -50,7 +50,7 @@ def found(
         (LATEST, [*DUMPS, backup("bad", DAY.format(4), phase="Failed")], "logical", "primary", "b3"),
         (LATEST, [*DUMPS, backup("other", DAY.format(4), schedule="x")], "logical", "primary", "b3"),
         # The newest of wal is whose base is gone: the newest usable one is before it.
-        (LATEST, WAL[:1] + [wal("inc", DAY.format(5), base="gone")], "wal", "primary", "base1"),
+        (LATEST, [WAL[0], wal("inc", DAY.format(5), base="gone")], "wal", "primary", "base1"),
         ({"time": "2026-01-01T01:30:00Z"}, WAL, "wal", "primary", "inc1"),
         ({"time": "2026-01-01T03:00:00Z"}, WAL, "wal", "primary", "inc2"),
     ],

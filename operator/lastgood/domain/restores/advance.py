@@ -11,7 +11,7 @@ from lastgood.api.restore import StepName
 from lastgood.domain.clock import shown
 from lastgood.domain.restores.checks import Objection, identify
 from lastgood.domain.restores.fate import begun, named, to_start, way_back, who_must_end, whole
-from lastgood.domain.restores.gate import conflict
+from lastgood.domain.restores.gate import conflict, left_half
 from lastgood.domain.restores.points import Chosen, NoPoint
 from lastgood.domain.restores.points import named as point_of
 from lastgood.domain.restores.state import (
@@ -83,7 +83,7 @@ class Next:
     """To stop, to start, or to note."""
     chosen: Chosen | None = None
     whole: bool = True
-    """With FAIL: whether the applications' data is."""
+    """With FAIL and REMEMBER: whether the applications' data is."""
     way_back: str = ""
     phase: str = ""
     """With END."""
@@ -222,7 +222,9 @@ def _stopped(case: Case) -> Next:
     # Killed after this is written, nothing was scaled yet; killed before it, nothing was noted, and it is seen anew.
     if not restore.holds:
         seen = tuple(world.workloads[place] for place in all_places(restore.spec))
-        return Next(Do.REMEMBER, "Stopped", "Remembered", _remembering(seen), workloads=seen)
+        # Asked at the gate, where others were read: what is taken over from one that left it at 0 is not whole.
+        sound = not left_half(case)[1]
+        return Next(Do.REMEMBER, "Stopped", "Remembered", _remembering(seen), workloads=seen, whole=sound)
     stop = _stop(case, "Stopped", app_places(restore.spec))
     if stop is not None:
         return stop
@@ -274,7 +276,8 @@ def _at_the_gate(case: Case) -> Next | None:
     other = conflict(case)
     if other:
         return Next(Do.QUEUE, "Stopped", "WaitingForRestore", other, recheck_at=case.now + WAIT_SECONDS)
-    return None
+    against, _ = left_half(case)
+    return _fail(case, "Stopped", "LeftHalfRestored", against) if against else None
 
 
 def _stop(case: Case, step: StepName, places: tuple[Place, ...]) -> Next | None:
@@ -477,6 +480,6 @@ def _deleted(case: Case) -> Next:
     working, half = who_must_end(case)
     # A Restore of the same Rollback that is under way has noted the replicas, too, and starts it.
     if stopped and working is None and half is None and whole(case):
-        return Next(Do.START, "Started", "Deleted", workloads=stopped)
+        return Next(Do.START, "Started", workloads=stopped)
     left = () if working is not None else stopped
-    return Next(Do.LET_GO, "Started", "Deleted", workloads=left, whole=not left)
+    return Next(Do.LET_GO, "Started", workloads=left, whole=not left)

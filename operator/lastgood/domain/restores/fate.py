@@ -15,8 +15,10 @@ from lastgood.domain.restores.state import (
     server_place,
 )
 
-UNSURE = frozenset({"JobVanished", "PodEvicted", "OutOfMemory", "JobTimeout", "PodLost", "JobFailed"})
-"""How a job ended that did not live to say what it had done."""
+UNSURE = frozenset(
+    {"JobVanished", "PodEvicted", "OutOfMemory", "JobTimeout", "PodLost", "JobFailed", "Interrupted", "InternalError"}
+)
+"""How a job ended that did not live to say what it had done, or did not know."""
 CHANGED_NOTHING: frozenset[StepName] = frozenset({"Identified", "Verified", "Stopped", "SafetyBackup"})
 
 
@@ -28,11 +30,18 @@ def begun(case: Case, step: StepName, task: Any) -> bool:
 def whole(case: Case, reason: str = "") -> bool:
     """Whether the data that the applications use is whole: all old, or all new and valid.
 
-    ``reason`` is why a step is about to fail. What was found then is kept in a condition, and stands.
+    ``reason`` is why a step is about to fail. What was found then is kept in a condition, and stands. What another
+    Restore has left half is whole again once this one's data is valid, and not before.
     """
     restore = case.restore
     if restore.failed is not None:
         return restore.whole
+    return own_whole(case, reason) and not (restore.inherited and "Validated" not in restore.done)
+
+
+def own_whole(case: Case, reason: str) -> bool:
+    """Whether this Restore has left the data as whole as it was."""
+    restore = case.restore
     if case.mode in {"newDatabase", "newVolume"} or "Validated" in restore.done:
         return True
     if case.mode == "inPlace":
@@ -54,7 +63,7 @@ def who_must_end(case: Case) -> tuple[RestoreSeen | None, RestoreSeen | None]:
             all_places(case.restore.spec)
         ):
             continue
-        if not seen.whole:
+        if not seen.whole and (seen.failed is not None or seen.final):
             half = half or seen
         # One that only has to start, or has failed and may, waits for nobody either.
         elif seen.holds and "Validated" not in seen.done and seen.failed is None:
@@ -116,6 +125,8 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
     restore, mode = case.restore, case.mode
     stopped = tuple((s.kind, s.name) for s in restore.status.stopped if s.replicas)
     again = f"; {named(stopped)} is started again" if stopped else ""
+    if restore.inherited and stopped and "Validated" not in restore.done:
+        again = f"; {named(stopped)} stays at 0 replicas, as a Restore before this one left it"
     half = who_must_end(case)[1]
     if half is not None and stopped:
         again = f"; {named(stopped)} stays at 0 replicas, since Restore {half.name} left its data half restored"
@@ -133,7 +144,7 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
         into = restore.spec.into
         claim = into.new_volume.claim if into is not None and into.new_volume is not None else ""
         return f'nothing in use was changed{again}; delete claim "{claim}" before another try'
-    if mode == "swap" and whole(case, reason):
+    if mode == "swap" and own_whole(case, reason):
         return f'{used} was not touched{again}; database "{fresh}" holds what was restored, and can be dropped'
     apart = f"{named(stopped)} stays at 0 replicas" if stopped else "whatever uses the data should stay at 0"
     start = f"; then start it: {_scale(restore)}" if stopped else ""

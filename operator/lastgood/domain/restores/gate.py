@@ -1,6 +1,6 @@
 """One Restore at a time for what it touches."""
 
-from lastgood.domain.restores.state import Case, Other, touches
+from lastgood.domain.restores.state import Case, Other, all_places, touches
 
 
 def conflict(case: Case) -> str:
@@ -18,6 +18,37 @@ def conflict(case: Case) -> str:
         if other.seen.holds or first:
             return f"Restore {other.seen.name} {'is' if other.seen.holds else 'waits'} before it: both touch {shared}"
     return ""
+
+
+def left_half(case: Case) -> tuple[str, bool]:
+    """What speaks against taking over workloads that another Restore has left at 0; and whether there are any.
+
+    It left them so since its data was not whole. Only a restore of the same schedule, into use, makes it whole again.
+    """
+    restore = case.restore
+    found = False
+    for place in all_places(restore.spec):
+        seen = case.world.workloads.get(place)
+        if seen is None or seen.replicas or seen.was is None or seen.holder in {"", restore.holder}:
+            continue
+        found = True
+        half = _schedules(case, seen.holder)
+        if half != {restore.spec.schedule} or case.mode in {"newDatabase", "newVolume"}:
+            whose = " and ".join(sorted(half)) or "unknown"
+            text = (
+                f"{place[0].lower()}/{place[1]} was left at 0 replicas by {seen.holder}, whose data is half restored "
+                f"(schedule {whose}): restore that into use first, or, when you know better, take the annotation "
+                "lastgood.dev/stopped-by off"
+            )
+            return text, True
+    return "", found
+
+
+def _schedules(case: Case, holder: str) -> set[str]:
+    kind, _, rest = holder.partition("/")
+    if kind == "restore":
+        return {rest.partition("/")[2]} - {""}
+    return {o.seen.spec.schedule for o in case.world.others if o.seen.spec.rollback == rest and not o.seen.whole}
 
 
 def _shared(case: Case, other: Other, mine: frozenset[str]) -> str:

@@ -70,8 +70,13 @@ class RestoreSeen:
 
     @property
     def whole(self) -> bool:
-        """Whether the data was whole when a step failed."""
+        """Whether the data was whole when a step failed, or when it took over what another had left."""
         return all(c.status != "False" for c in self.status.conditions if c.type == "DataWhole")
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it took over a workload that a Restore before it had left at 0 on half its data."""
+        return self.failed is None and not self.whole
 
     @property
     def final(self) -> bool:
@@ -90,8 +95,8 @@ class RestoreSeen:
 
     @property
     def holder(self) -> str:
-        """What is written on a workload that it stopped. Restores of one Rollback share theirs."""
-        return f"rollback/{self.spec.rollback}" if self.spec.rollback else f"restore/{self.name}"
+        """What is written on a workload that it stopped: for whose data. Restores of one Rollback share theirs."""
+        return f"rollback/{self.spec.rollback}" if self.spec.rollback else f"restore/{self.name}/{self.spec.schedule}"
 
     def remembered(self, place: Place) -> Stopped | None:
         """A workload as it was."""
