@@ -13,7 +13,14 @@ import yaml
 Object = dict[str, Any]
 
 _GROUPS = {
-    "/apis/lastgood.dev/v1alpha1": ("monitoredservice", "servicelevelobjective", "rollback", "backupschedule", "backup", "restore"),
+    "/apis/lastgood.dev/v1alpha1": (
+        "monitoredservice",
+        "servicelevelobjective",
+        "rollback",
+        "backupschedule",
+        "backup",
+        "restore",
+    ),
     "/apis/apps/v1": ("deployment", "replicaset", "statefulset", "controllerrevision"),
     "/apis/batch/v1": ("job", "cronjob"),
     "/apis/events.k8s.io/v1": ("event",),
