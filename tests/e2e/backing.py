@@ -103,7 +103,7 @@ class Data:
     def sql(self, *statements: str, database: str = "sales") -> str:
         """What the statements print, run one after the other."""
         named = [word for statement in statements for word in ("-c", statement)]
-        psql = ["/usr/lib/postgresql/15/bin/psql", "-h", "/tmp", "-U", "shop", "-d", database, "-XAtq"]  # noqa: S108
+        psql = ["/usr/lib/postgresql/15/bin/psql", "-h", "/tmp", "-U", "shop", "-d", database, "-XAtq"]
         command = ["exec", "postgres-0", "--", "env", f"PGPASSWORD={PASSWORD}", *psql, "-v", "ON_ERROR_STOP=1", *named]
         return self._kube.run(*command).stdout.strip()
 
