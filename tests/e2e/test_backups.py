@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.demo.cluster import BACKUP_IMAGE
 from tests.e2e.backing import (
     CHECKSUM,
     FAR,
@@ -74,6 +75,61 @@ def operator(spawn: Callable[..., Operator], jobs: None) -> Operator:
 
 def _accepted(looks: Looks) -> None:
     until(lambda: looks.condition("Ready").get("reason") == "Accepted", within=60, says="the schedule is carried out")
+
+
+_TOOLS = """
+set -e
+restic version; redis-cli --version; redis-server --version; redis-check-rdb --version; ssh -V 2>&1
+lastgood job --help | head -1
+export LD_BIND_NOW=1
+for bin in $(echo "$LASTGOOD_POSTGRES_BIN" | tr : ' '); do
+    for tool in postgres pg_ctl pg_dump pg_dumpall pg_restore pg_basebackup pg_receivewal pg_verifybackup pg_waldump psql
+    do "$bin/$tool" --version; done
+    major=$("$bin/postgres" --version | sed 's/[^0-9]*\\([0-9]*\\).*/\\1/')
+    [ "$major" -lt 17 ] || "$bin/pg_combinebackup" --version
+    "$bin/initdb" -D "/tmp/$major" --auth=trust --locale=en_US.UTF-8 >/dev/null
+    "$bin/pg_ctl" -D "/tmp/$major" -o "-k /tmp -p 54$major -c listen_addresses=" -l /tmp/log -w start >/dev/null
+    "$bin/psql" -h /tmp -p "54$major" -d postgres -Atc "SELECT 'served by ' || current_setting('server_version')"
+    "$bin/pg_dump" -h /tmp -p "54$major" -Fc -f "/tmp/$major.dump" postgres
+    "$bin/pg_restore" --list "/tmp/$major.dump" >/dev/null
+    "$bin/psql" "host=127.0.0.1 port=1 sslmode=require" 2>&1 | grep -v 'not compiled in' | head -1
+    "$bin/pg_ctl" -D "/tmp/$major" -m immediate stop >/dev/null
+    rm -rf "/tmp/$major"
+done
+if touch /anywhere 2>/dev/null; then echo "the root is writable"; fi
+"""
+
+
+def test_the_image_has_what_jobs_need(kube: Kube, jobs: None) -> None:
+    container = {
+        "name": "tools",
+        "image": BACKUP_IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", _TOOLS],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "securityContext": {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False},
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "securityContext": {"runAsNonRoot": True},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tools"}, "spec": spec})
+
+    def phase() -> str | None:
+        found = (kube.get("pod", "tools") or {}).get("status", {}).get("phase")
+        return found if found in {"Succeeded", "Failed"} else None
+
+    ended = until(phase, within=180, says="all tools were asked")
+    said = kube.run("logs", "tools").stdout
+    assert ended == "Succeeded", said
+    for major in (15, 16, 17, 18):
+        assert f"served by {major}." in said, said
+        assert f"pg_receivewal (PostgreSQL) {major}." in said, said
+    assert said.count("connection to server at") == 4, said
+    assert "restic 0." in said
+    assert "writable" not in said
 
 
 def test_runs_go_on_while_the_operator_is_down(
