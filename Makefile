@@ -67,4 +67,5 @@ test: env lint types layers generated unit ## everything
 	@MAKE="$(MAKE)" sh hack/side-by-side.sh integration e2e
 
 bench: env ## figures, written to docs/benchmarks.md
+	@sh hack/servers.sh
 	@$(py) -m tests.bench

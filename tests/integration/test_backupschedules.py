@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.kube import Kube, until
-from tests.integration.backups import IMAGE, Jobs, backup, claim, condition, names, now, schedule, secret
 from tests.integration.cluster import Cluster, Refused
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator
+from tests.integration.scheduling import IMAGE, Jobs, backup, claim, condition, names, now, schedule, secret
 from tests.integration.stage import Stage
 from tests.lab import Lab
 

@@ -152,8 +152,10 @@ def _gap(cron: str) -> str:
     return "(" + "".join(f"{asked} ? {minutes} : " for asked, minutes in choices) + "0)"
 
 
+# Left out, increments of logical are hourly, those of physical follow from the RPO, and other sources have none.
 _INCREMENTAL_GAP = (
-    f"(has(self.schedule.incremental) ? {_gap('self.schedule.incremental')} : has(self.source.postgres) ? 60 : 1000000)"
+    f"(has(self.schedule.incremental) ? {_gap('self.schedule.incremental')} : "
+    f"!has(self.source.postgres) ? 1000000 : {_METHOD} == 'physical' ? 0 : 60)"
 )
 
 

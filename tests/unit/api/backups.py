@@ -204,6 +204,7 @@ SPEC_CASES: dict[str, Cases] = {
     _RPO: (
         [
             but("dumps", source=_postgres(), rpo="1m"),
+            but("dumps", source=_postgres(method="physical"), rpo="1h"),
             _aimed("61m"),
             _aimed("3601s"),
             _aimed("1h", incremental="*/15 * * * *"),
@@ -225,9 +226,9 @@ SPEC_CASES: dict[str, Cases] = {
             _aimed("30m", incremental="0 * * * *"),
             _aimed("15m", incremental="*/15 * * * *"),
             _aimed("1m", incremental="* * * * *"),
-            but("dumps", source=_postgres(method="physical"), rpo="1h"),
             _aimed("1h", incremental="*/90 * * * *"),
             _aimed("12h", incremental="0 14 * * *"),
+            but("dumps", source=_postgres(method="physical"), rpo="1h", **_times("0 2 * * *", "0 * * * *")),
             _aimed("24h", redis=_REDIS),
             _aimed("45m", redis=_REDIS, full="*/45 * * * *"),
             _aimed("672h", "0 2 1 * *", config={}),

@@ -57,6 +57,7 @@ def service(what: str = "http", ask: dict[str, Any] | None = None) -> dict[str, 
             "probes": [probe],
             "dependsOn": [{"name": "db"}],
             "objectives": [{"name": "latency"}, {"name": "errors"}],
+            "backups": [{"name": "shop", "server": backups.RESTORES["in time"]["server"]}],
             "stability": {"soak": "10m"},
             "rollback": {
                 "triggers": _TRIGGERS,
