@@ -39,6 +39,7 @@ class Restic:
     async def ensure(self, like: Repository | None = None) -> None:
         """See the port."""
         self._key_is_there()
+        found: Sequence[Snapshot] | None = None
         try:
             found = await self._list()
         except JobFailed as error:
@@ -48,8 +49,8 @@ class Restic:
                 raise
         if self._settings.previous is not None:
             await rotate(self.call, self._settings.key, self._settings.previous)
-        found = await self._list()
-        await self._claim(found)
+            self.call.unchanged = False
+        await self._claim(await self._list() if found is None else found)
 
     def _key_is_there(self) -> None:
         key = self._settings.key

@@ -50,7 +50,8 @@ class Call:
 
     location: Location
     settings: Settings
-    _hopeless: JobFailed | None = field(default=None, init=False)
+    unchanged: bool = field(default=False, init=False)
+    """The key is being changed, and this repository still has the one before: a task that changes none uses that."""
 
     def environment(self, key: Path | None = None) -> dict[str, str]:
         """All that a restic of this repository sees: of the job's own environment it has only what it needs."""
@@ -60,13 +61,19 @@ class Call:
             "TZ": "UTC",
             "HOME": str(self.settings.scratch),
             "TMPDIR": str(self.settings.scratch),
-            "RESTIC_PASSWORD_FILE": str(key or self.settings.key),
+            "RESTIC_PASSWORD_FILE": str(key or self.key),
             "RESTIC_CACHE_DIR": str(self.settings.scratch / "restic-cache"),
             "RESTIC_PROGRESS_FPS": "0.2",
             "GOGC": "25",
             "GOMEMLIMIT": self.settings.memory,
             **self.location.environment,
         }
+
+    @property
+    def key(self) -> Path:
+        """File with the passphrase that opens it, as far as is known."""
+        previous = self.settings.previous
+        return previous if self.unchanged and previous is not None else self.settings.key
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of restic on this repository."""
@@ -186,9 +193,19 @@ class Call:
             return await run(command, environment=environment, cwd=cwd, on_output=on_output, on_error=listen)
 
         ended = await self.guarded(work)
-        if ended.status not in good:
-            raise self.failure(ended)
-        return ended
+        if ended.status in good:
+            return ended
+        failure, previous = self.failure(ended), self.settings.previous
+        if failure.reason != "WrongKey" or key is not None or self.unchanged or previous is None:
+            raise failure
+        if not previous.is_file():
+            raise failure
+        self.unchanged = True
+        try:
+            return await self.once(*arguments, cwd=cwd, on_output=on_output, good=good, more=more)
+        except JobFailed as error:
+            self.unchanged = error.reason != "WrongKey"
+            raise
 
     async def locking(self, *arguments: str, **more: object) -> Ended:
         """Call restic as ``once``, and wait for locks of others."""

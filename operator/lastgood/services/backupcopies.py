@@ -32,7 +32,7 @@ async def copy_all(parts: Parts, primary: Repository, backup: str, *, until: flo
     done = Copied()
     there = await parts.held(primary)
     newest = usable(there)[-1].at if there else None
-    size = await primary.size() if sizes else 0
+    size = await _size(primary) if sizes else 0
     done.repositories.append(repository_status(PRIMARY, usable(there), size_bytes=size))
     for name in parts.secondaries:
         try:
@@ -42,7 +42,7 @@ async def copy_all(parts: Parts, primary: Repository, backup: str, *, until: flo
                 before = {h.backup for h in await parts.held(second)}
                 await _copy(primary, second, [h for h in there if h.backup not in before])
                 after = await parts.held(second)
-                size = await second.size() if sizes else 0
+                size = await _size(second) if sizes else 0
         except (JobFailed, TimeoutError) as error:
             reason, message = (
                 (error.reason, error.message)
@@ -59,6 +59,15 @@ async def copy_all(parts: Parts, primary: Repository, backup: str, *, until: flo
             done.caught_up.setdefault(each, []).append(copy_of(name, by_name[each]))
         done.repositories.append(repository_status(name, usable(after), size_bytes=size, newest=newest))
     return done
+
+
+async def _size(repository: Repository) -> int:
+    """What it takes; 0 when that cannot be told just now, which is no reason to call a copy failed."""
+    try:
+        return await repository.size()
+    except JobFailed as error:
+        _log.warning("not weighed", repository=repository.name, reason=error.reason, message=error.message)
+        return 0
 
 
 async def _copy(primary: Repository, second: Repository, missing: Sequence[Held]) -> None:

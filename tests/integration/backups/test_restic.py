@@ -159,6 +159,12 @@ async def test_keys_are_changed_and_the_old_one_goes(pod: Pod, files: Path, tmp_
     made = await pod.volume().store(files, tags=TAGS)
     old = pod.credential("key/previous", "c4n4ry-p4ssphrase\n")
     pod.places.credential("key/current").write_text("a-new-one\n")
+    # A task that changes nothing may come first.
+    early = pod.volume(previous=old)
+    await early.fetch(made.id, tmp_path / "early")
+    await early.check()
+    assert tree(tmp_path / "early") == tree(files)
+    assert (await failure(pod.volume().snapshots({}))).reason == "WrongKey"
     changing = pod.volume(previous=old)
     await changing.ensure()
     await pod.volume().fetch(made.id, tmp_path / "out")

@@ -67,8 +67,8 @@ def fitting(result: JobResult) -> str:
         {"verified": [_short(v) for v in result.verified]},
         {"copies": [c.model_copy(update={"snapshots": [], "message": c.message[:100]}) for c in result.copies]},
         {"removed": result.removed[:20]},
-        {"message": result.message[:300]},
         {"repositories": [r.model_copy(update={"message": r.message[:80]}) for r in result.repositories]},
+        {"message": result.message[:300]},
         {"removed": [], "copies": [], "verified": []},
         {"repositories": []},
     )
