@@ -218,6 +218,10 @@ async def test_a_point_that_lacks_a_part_is_not_taken_for_one(shared: Server, sh
 async def test_a_drill_sees_what_is_not_as_it_was(shared: Server, shop: str, stage: Stage) -> None:
     """A dump that restores cleanly and holds other data than its manifest says."""
     made = engine(stage.spec(shared.dsn(shop), method="logical"), stage)
+    # Large beside a chunk of the repository's, so that where those end has no say.
+    shared.execute(
+        "CREATE TABLE notes AS SELECT g, md5(g::text), md5(g::text) AS b FROM generate_series(1, 500000) g", shop
+    )
     first = await backed_up(stage, made, "one")
     shared.execute("UPDATE pgbench_tellers SET tbalance = 7 WHERE tid = 3; DELETE FROM parts WHERE id = 1", shop)
     second = await made.incremental(stage.work(), stage.repository, {**TAGS, "backup": "two"})
