@@ -16,6 +16,8 @@ from tests.unit.probes.certs import Authority
 # One after the other: what a release makes in the cluster is named after it.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chart")]
 CHART = "charts/lastgood"
+IN_DEFAULT = ("--namespace", "default")
+"""For what is only rendered: names of what is outside a namespace begin with the release's own."""
 
 
 class Helm:
@@ -109,14 +111,14 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
     import yaml
 
     for secrets in ("true", "false"):
-        text = helm.run("template", "lastgood", CHART, "--set", f"rbac.secrets={secrets}")
+        text = helm.run("template", "lastgood", CHART, *IN_DEFAULT, "--set", f"rbac.secrets={secrets}")
         rules = [
             rule
             for document in yaml.safe_load_all(text)
             # The one that jobs which back Secrets up are given is nobody's until a BackupSchedule asks for it.
             if document
             and document["kind"] in {"Role", "ClusterRole"}
-            and document["metadata"]["name"] != "lastgood-backup-secrets"
+            and document["metadata"]["name"] != "default:lastgood-backup-secrets"
             for rule in document["rules"]
         ]
         assert rules
@@ -132,7 +134,7 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
 def test_without_backups_no_right_is_given_for_them(helm: Helm) -> None:
     import yaml
 
-    text = helm.run("template", "lastgood", CHART, "--set", "backups.enabled=false")
+    text = helm.run("template", "lastgood", CHART, *IN_DEFAULT, "--set", "backups.enabled=false")
     assert "--backup-image" not in text
     documents = [d for d in yaml.safe_load_all(text) if d and d["kind"] != "CustomResourceDefinition"]
     assert not [d["metadata"]["name"] for d in documents if "backup" in d["metadata"]["name"]]

@@ -427,7 +427,8 @@ def as_installed(lab: Lab, cluster: Cluster, kubectl: Kube, tmp_path: Path) -> I
 def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
     cluster: Cluster, jobs: Jobs, as_installed: Path, spawn: Callable[..., Operator]
 ) -> None:
-    roles, lease = f"{cluster.namespace}-lastgood", f"{cluster.namespace}-lastgood"
+    lease = f"{cluster.namespace}-lastgood"
+    roles = f"{cluster.namespace}:{lease}"
     chosen = ["--kubeconfig", str(as_installed), "--lease-name", lease, "--backup-roles", roles]
     operator = spawn(*chosen, "--backup-image", IMAGE)
     operator.wait_for_log('"leading"', within=90)

@@ -4,7 +4,7 @@ import datetime as dt
 import zoneinfo
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lastgood.domain.backups.crontab import (
@@ -76,6 +76,7 @@ FIELDS = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(FIELDS, st.integers(0, 60))
 def test_delayed_times_are_the_same_times_later_by_one_and_the_same_delay(
     fields: tuple[str, str, str, str, str], minutes: int
@@ -101,6 +102,7 @@ def test_delayed_times_are_the_same_times_later_by_one_and_the_same_delay(
     pytest.fail(f"{expression} became {delayed}")
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=36), st.integers(0, 3600))
 def test_the_delay_of_a_schedule_is_always_the_same_and_within_its_jitter(uid: str, jitter: int) -> None:
     assert delay_of(uid, jitter) == delay_of(uid, jitter)
@@ -114,6 +116,7 @@ def test_due_times_are_of_the_time_zone() -> None:
     assert dt.datetime.fromtimestamp(at, tz=dt.UTC).hour == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 366 * 24 * 60))
 def test_last_and_next_enclose_a_time(minutes: int) -> None:
     at = NOW + minutes * 60

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.domain.backups.making import HOUR, NOW, declared, job, point, proof
 
@@ -325,6 +325,7 @@ POINTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(POINTS, st.randoms())
 def test_the_judgement_does_not_depend_on_the_order_and_is_settled_once_written(
     points: list[Point], random: Any
@@ -336,6 +337,7 @@ def test_the_judgement_does_not_depend_on_the_order_and_is_settled_once_written(
     assert again.status == first.status
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_nothing_is_good_without_a_point_that_can_be_used(points: list[Point]) -> None:
     judged = look(*points)
