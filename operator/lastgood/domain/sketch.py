@@ -10,7 +10,7 @@ import binascii
 import math
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 GROWTH = 1.02
@@ -40,6 +40,37 @@ def bound_of(value: float, growth: float = GROWTH, step: float = _LOG) -> float:
     if value > -SMALLEST:
         return 0.0
     return -float(growth ** (math.ceil(math.log(-value) / step) - 1))
+
+
+def rank_of(q: float, count: float) -> int:
+    """Which of so many observations, in order, is the q-quantile: the first that so many are not above.
+
+    Ranks are whole, and 0.95 x 20 is a little more than 19: it is still the nineteenth.
+    """
+    rank = q * count
+    return math.ceil(rank - _RESIDUE * rank) if rank > 1 else 1
+
+
+def interpolated(bounds: Sequence[float], counts: Iterable[float], q: float) -> float | None:
+    """The q-quantile of a histogram, by its bounds in order and the count of each bin.
+
+    None of an empty one, and of one that has no finite bound.
+    """
+    reached = list(accumulate(counts))
+    if not reached or reached[-1] <= 0:
+        return None
+    rank = q * reached[-1]
+    finite = len(bounds) - (bounds[-1] == math.inf)
+    if not finite:
+        return None
+    at = bisect_left(reached, rank) if rank > 0 else next(i for i, count in enumerate(reached) if count > 0)
+    if at >= finite:
+        return bounds[finite - 1]
+    bound = bounds[at]
+    if at == 0 and bound <= 0:
+        return bound
+    lower, below = (bounds[at - 1], reached[at - 1]) if at else (0.0, 0.0)
+    return lower + (bound - lower) * (rank - below) / (reached[at] - below)
 
 
 class Bins:
@@ -138,13 +169,12 @@ class Bins:
             self._order = sorted(self.counts)
         if not 0 <= q <= 1:
             q = min(max(q, 0.0), 1.0)
-        return self._nearest(self._order, q) if self.growth else self._interpolated(self._order, q)
+        if self.growth:
+            return self._nearest(self._order, q)
+        return interpolated(self._order, map(self.counts.__getitem__, self._order), q)
 
     def _nearest(self, order: list[float], q: float) -> float:
-        # The smallest observation that so many are not above, as in the definition by rank. Ranks are whole, and
-        # 0.95 x 20 is a little more than 19: it is still the nineteenth.
-        rank = q * self.total
-        wanted = math.ceil(rank - _RESIDUE * rank) if rank > 1 else 1
+        wanted = rank_of(q, self.total)
         counts, below, last = self.counts, self._below, len(order) - 1
         at = bisect_left(order, self._cursor)
         if at > last:
@@ -160,21 +190,6 @@ class Bins:
             reached += counts[order[at]]
         self._cursor, self._below = bound, _ = order[at], below
         return bound * 2 / (self.growth + 1) * (1.0 if bound > 0 else self.growth)
-
-    def _interpolated(self, order: list[float], q: float) -> float | None:
-        reached = list(accumulate(map(self.counts.__getitem__, order)))
-        rank = q * reached[-1]
-        finite = len(order) - (order[-1] == math.inf)
-        if not finite:
-            return None
-        at = bisect_left(reached, rank) if rank > 0 else next(i for i, count in enumerate(reached) if count > 0)
-        if at >= finite:
-            return order[finite - 1]
-        bound = order[at]
-        if at == 0 and bound <= 0:
-            return bound
-        lower, below = (order[at - 1], reached[at - 1]) if at else (0.0, 0.0)
-        return lower + (bound - lower) * (rank - below) / (reached[at] - below)
 
     def copy(self) -> "Bins":
         """The same, apart."""
