@@ -1,8 +1,13 @@
 # The two commands are `make demo` and `make test`. Everything that they need, they make.
 PYTHON ?= python3
 CLUSTER ?= lab
+# Processes for tests that mostly wait. More of them make two cores the bottleneck, and time limits a matter of luck.
+WORKERS ?= 4
 py := .venv/bin/python
 lab := $(py) -m tests.lab
+# Every test of an operator starts one, and without bytecode three of its four seconds go into compiling.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 .PHONY: demo down test env lock generate lint types layers generated unit integration e2e bench format help
 
@@ -47,14 +52,14 @@ layers: env
 	@.venv/bin/lint-imports --no-cache | tail -n 3
 
 unit: env ## pure tests, and adapters against servers on loopback
-	@$(py) -m pytest tests/unit tests/property tests/golden -q
+	@$(py) -m pytest tests/unit tests/property tests/golden -q -n auto
 
 integration: env ## a real API server, a real PostgreSQL and Redis
 	@sh hack/servers.sh
-	@$(py) -m pytest tests/integration -q
+	@$(py) -m pytest tests/integration -q -n $(WORKERS) --dist loadgroup
 
 e2e: env ## a real node
-	@CLUSTER=$(CLUSTER) $(py) -m pytest tests/e2e -q
+	@CLUSTER=$(CLUSTER) $(py) -m pytest tests/e2e -q -n $(WORKERS) --dist loadgroup
 
 test: env lint types layers generated unit ## everything
 	@sh hack/servers.sh
@@ -62,4 +67,5 @@ test: env lint types layers generated unit ## everything
 	@MAKE="$(MAKE)" sh hack/side-by-side.sh integration e2e
 
 bench: env ## figures, written to docs/benchmarks.md
+	@sh hack/servers.sh
 	@$(py) -m tests.bench

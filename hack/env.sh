@@ -17,7 +17,8 @@ fi
 echo "making .venv (once)"
 rm -rf .venv
 "$python" -m venv .venv
+# Compiled now, whatever PYTHONDONTWRITEBYTECODE says: else each start of each program compiles for seconds.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+.venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements/dev.txt
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 echo "$want" > .venv/.made-from

@@ -8,3 +8,4 @@ echo "uv" | $uv pip compile $flags - -o requirements/uv.txt >/dev/null
 $uv pip compile $flags pyproject.toml -o requirements/run.txt >/dev/null
 $uv pip compile $flags pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt >/dev/null
 $uv pip compile $flags --no-deps --group servers -o requirements/servers.txt >/dev/null
+$uv pip compile $flags --no-deps --group backup-tools -o requirements/backup-tools.txt >/dev/null

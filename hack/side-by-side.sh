@@ -14,8 +14,10 @@ done
 echo "running side by side: $* (each is shown when it has ended)"
 failed=0
 waiting=$*
+seconds=0
 while [ -n "$waiting" ]; do
     sleep 1
+    seconds=$((seconds + 1))
     still=
     for target in $waiting; do
         if [ -f "$folder/$target.ended" ]; then
@@ -27,5 +29,14 @@ while [ -n "$waiting" ]; do
         fi
     done
     waiting=${still# }
+    if [ -n "$waiting" ] && [ $((seconds % 30)) = 0 ]; then
+        line="$seconds s:"
+        for target in $waiting; do
+            # How far pytest says that it is.
+            percent=$(grep -o '\[ *[0-9]*%\]' "$folder/$target" | tail -n 1 | tr -d '[] ')
+            line="$line $target ${percent:-beginning},"
+        done
+        echo "${line%,}"
+    fi
 done
 exit $failed

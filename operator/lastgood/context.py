@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubernetes.aio.config import ConfigException
+
 from lastgood.domain.addresses import AddressPolicy
+from lastgood.domain.backups.pods import Options as BackupOptions
 from lastgood.domain.history import HistoryState
+from lastgood.domain.ports import NotLeader
 from lastgood.history.fallback import Fallback
 from lastgood.history.memory import Memory
 from lastgood.history.postgres import Postgres
@@ -19,6 +23,8 @@ from lastgood.kube.lease import KubeLease
 from lastgood.kube.signals import KubeSignals
 from lastgood.kube.stats import ClusterStats
 from lastgood.probes.factory import Probes
+from lastgood.services.backupcontroller import BackupController
+from lastgood.services.backupintake import BackupIntake
 from lastgood.services.controller import Controller
 from lastgood.services.intake import Intake
 from lastgood.services.leadership import Leadership
@@ -52,6 +58,10 @@ class Options:
     """Address of the signals endpoint; empty for none."""
     signals_certificate: tuple[Path, Path] | None = None
     """Its certificate chain and key; None serves plain HTTP."""
+    backup_image: str = ""
+    """Image of the jobs of BackupSchedules; empty leaves schedules alone."""
+    backup_roles: str = "lastgood"
+    """Prefix of the ClusterRoles that are bound to the jobs' ServiceAccounts."""
     kubeconfig: str | None = None
     context: str | None = None
 
@@ -68,6 +78,8 @@ class Context:
     stats: ClusterStats
     controller: Controller
     intake: Intake
+    backups: BackupController
+    backup_intake: BackupIntake
     leadership: Leadership
     metrics: Metrics
     signals: Signals
@@ -100,6 +112,7 @@ async def make(options: Options) -> Context:
     )
     probes = Probes(policy=AddressPolicy.of(options.deny_cidrs, allow_loopback=options.allow_loopback))
     stats = ClusterStats(cluster)
+    jobs = BackupOptions(options.backup_image, options.backup_roles)
     controller = Controller(
         cluster=cluster,
         table=table,
@@ -108,13 +121,67 @@ async def make(options: Options) -> Context:
         sources=Sources(resolver=probes.resolver, contexts=probes.contexts, stats=stats),
         minutes=_minutes(options, metrics),
         storm_limit=options.storm_limit,
+        jobs=jobs,
     )
+    table.backups.enabled = bool(options.backup_image)
+    backups = BackupController(
+        cluster=cluster,
+        table=table.backups,
+        metrics=metrics,
+        options=jobs,
+        look=controller.queue.add,
+    )
+
+    async def lead(unobserved: float) -> None:
+        await controller.lead(unobserved)
+        if options.backup_image:
+            await backups.lead()
+
+    async def follow() -> None:
+        await controller.follow()
+        await backups.follow()
+
+    async def resume() -> None:
+        await controller.resume()
+        await backups.resume()
+
     store = KubeLease(cluster, options.lease_namespace or access.namespace, options.lease_name)
-    leadership = Leadership(store, me, on_gain=controller.lead, on_loss=controller.follow, on_return=controller.resume)
+    leadership = Leadership(store, me, on_gain=lead, on_loss=follow, on_return=resume)
     holder.append(leadership)
     intake = Intake(table, controller, metrics)
     signals = Signals(KubeSignals(cluster), table, metrics)
-    return Context(options, access, cluster, table, probes, stats, controller, intake, leadership, metrics, signals)
+    return Context(
+        options=options,
+        access=access,
+        cluster=cluster,
+        table=table,
+        probes=probes,
+        stats=stats,
+        controller=controller,
+        intake=intake,
+        backups=backups,
+        backup_intake=BackupIntake(table.backups, backups),
+        leadership=leadership,
+        metrics=metrics,
+        signals=signals,
+    )
+
+
+def _nobody_writes() -> None:
+    raise NotLeader
+
+
+async def reading(kubeconfig: str | None, context: str | None) -> tuple[KubeCluster, str]:
+    """A cluster to read from, and the namespace meant where none is named. The caller closes it.
+
+    Raises ValueError where no cluster is named anywhere, and OSError for a file that cannot be read.
+    """
+    try:
+        access = await load(kubeconfig, context)
+    except ConfigException as error:
+        raise ValueError(str(error)) from None
+    cluster = KubeCluster(configuration=access.configuration, fence=_nobody_writes, count=lambda *_: None)
+    return cluster, access.namespace
 
 
 def _minutes(options: Options, metrics: Metrics) -> Minutes:

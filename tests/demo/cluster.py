@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import Lab, images
+from tests.lab.locks import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_IMAGE, SHOP_IMAGE = "docker.io/local/lastgood:0.1.0", "docker.io/local/lastgood-shop:1"
+BACKUP_IMAGE = "docker.io/local/lastgood-backup:0.1.0"
 PYTHON_BASE, DEBIAN_BASE = "docker.io/library/python:3.11-slim-bookworm", "docker.io/library/debian:bookworm-slim"
+OPERATOR_PACKAGES = ["python3", "python3-venv", "ca-certificates"]
+BACKUP_PACKAGES = [
+    *OPERATOR_PACKAGES,
+    "locales-all",
+    "openssh-client",
+    "postgresql-15",
+    "redis-server",
+    "redis-tools",
+    "restic",
+    "tzdata",
+]
 SHOP_PACKAGES = ["python3", "python3-psycopg2", "python3-redis", "postgresql-15", "redis-server"]
 
 
@@ -57,51 +70,51 @@ class Cluster:
 
 
 @contextmanager
-def operator_context() -> Iterator[Path]:
-    """The build context of the operator's image, with wheels: a build in the lab has no network."""
+def build_context(dockerfile: str = "Dockerfile", requirements: str = "run.txt") -> Iterator[Path]:
+    """A build context of the operator's or the jobs' image, with wheels: a build in the lab has no network."""
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        shutil.copy(ROOT / "Dockerfile", context)
+        shutil.copy(ROOT / dockerfile, context)
         shutil.copytree(ROOT / "requirements", context / "requirements")
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "operator", context / "operator", ignore=ignore)
-        shutil.copytree(wheelhouse(), context / "wheelhouse")
+        shutil.copytree(wheelhouse(requirements), context / "wheelhouse")
         yield context
 
 
-def wheelhouse() -> Path:
+def wheelhouse(requirements: str = "run.txt") -> Path:
     """Wheels of the locked requirements for the image's Python, fetched once."""
-    locked = ROOT / "requirements" / "run.txt"
+    locked_by_hash = ROOT / "requirements" / requirements
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lastgood" / "wheels"
-    place = cache / hashlib.sha256(locked.read_bytes()).hexdigest()[:16]
-    if not place.exists():
-        unfinished = place.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        platforms = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
-        named = [word for platform in platforms for word in ("--platform", platform)]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", *named]
-        # Markers would be read for the Python that runs this; the image's may be older by a patch release.
-        unfinished.mkdir(parents=True)
-        plain = unfinished / "requirements.txt"
-        plain.write_text(re.sub(r" ; python_full_version < '3\.11\.\d+'", "", locked.read_text()))
-        subprocess.run([*command, "-r", str(plain), "-d", str(unfinished)], check=True)
-        plain.unlink()
-        unfinished.rename(place)
+    place = cache / hashlib.sha256(locked_by_hash.read_bytes()).hexdigest()[:16]
+    with locked(cache / "lock", say="another process fetches wheels, waiting for it"):
+        if not place.exists():
+            _fetch_wheels(locked_by_hash, place)
     return place
+
+
+def _fetch_wheels(locked_by_hash: Path, place: Path) -> None:
+    unfinished = place.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    platforms = ["manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+    named = [word for platform in platforms for word in ("--platform", platform)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", "3.11", *named]
+    # Markers would be read for the Python that runs this; the image's may be older by a patch release.
+    unfinished.mkdir(parents=True)
+    plain = unfinished / "requirements.txt"
+    plain.write_text(re.sub(r" ; python_full_version < '3\.11\.\d+'", "", locked_by_hash.read_text()))
+    subprocess.run([*command, "-r", str(plain), "-d", str(unfinished)], check=True)
+    plain.unlink()
+    unfinished.rename(place)
 
 
 def lab_cluster() -> Cluster:
     """The lab, booted, with both images loaded."""
     lab = Lab(name="demo")
     lab.up()
-    with operator_context() as context:
-        operator = images.build(
-            context / "Dockerfile",
-            context,
-            OPERATOR_IMAGE,
-            {PYTHON_BASE: ["python3", "python3-venv", "ca-certificates"]},
-        )
+    with build_context() as context:
+        operator = images.build(context / "Dockerfile", context, OPERATOR_IMAGE, {PYTHON_BASE: OPERATOR_PACKAGES})
     lab.load_image(operator)
     shop = ROOT / "manifests" / "demo" / "image"
     lab.load_image(images.build(shop / "Dockerfile", shop, SHOP_IMAGE, {DEBIAN_BASE: SHOP_PACKAGES}))

@@ -41,19 +41,18 @@ class Cluster(Protocol):
         it in its place."""
         ...
 
-    def up(self) -> None: ...
-
-    def down(self) -> None:
-        """Take away what ``up`` made."""
+    def up(self) -> bool:
+        """Return whether this made it: one that was up before is not to be taken down."""
         ...
+
+    def down(self) -> None: ...
 
 
 class LabCluster:
-    """The project's own node. One that was up before is left up."""
+    """The project's own node."""
 
     def __init__(self) -> None:
         self._lab = Lab(name=os.environ.get("LASTGOOD_LAB", "lab"))
-        self._was_up = False
 
     @property
     def kubeconfig(self) -> Path:
@@ -73,14 +72,14 @@ class LabCluster:
     def load(self, dockerfile: Path, context: Path, tag: str, base: str, packages: Sequence[str]) -> None:
         self._lab.load_image(images.build(dockerfile, context, tag, {base: packages}))
 
-    def up(self) -> None:
+    def up(self) -> bool:
         states = self._lab.status().values()
-        self._was_up = bool(states) and all(state in {"running", "ready"} for state in states)
+        was_up = bool(states) and all(state in {"running", "ready"} for state in states)
         self._lab.up()
+        return not was_up
 
     def down(self) -> None:
-        if not self._was_up and "LASTGOOD_KEEP_LAB" not in os.environ:
-            self._lab.down()
+        self._lab.down()
 
 
 class KindCluster:
@@ -91,7 +90,6 @@ class KindCluster:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.gettempdir()) / self.NAME
-        self._made = False
 
     @property
     def kubeconfig(self) -> Path:
@@ -125,13 +123,13 @@ class KindCluster:
         self._run("docker", "build", "--quiet", "--file", str(dockerfile), "--tag", tag, str(context))
         self._run("kind", "load", "docker-image", tag, "--name", self.NAME)
 
-    def up(self) -> None:
+    def up(self) -> bool:
         self._folder.mkdir(exist_ok=True)
         # Names without a namespace are looked up nowhere else: tests write them whole.
         (self._folder / "resolv.conf").write_text(f"nameserver {self.DNS}\noptions ndots:1\n", encoding="ascii")
         known = subprocess.run([self.tool("kind"), "get", "clusters"], text=True, capture_output=True, check=True)
-        self._made = self.NAME not in known.stdout.split()
-        if self._made:
+        made = self.NAME not in known.stdout.split()
+        if made:
             node = ["--image", os.environ["KIND_NODE"]] if os.environ.get("KIND_NODE") else []
             self._run("kind", "create", "cluster", "--name", self.NAME, "--kubeconfig", str(self.kubeconfig), *node)
         self._run("kind", "export", "kubeconfig", "--name", self.NAME, "--kubeconfig", str(self.kubeconfig))
@@ -140,10 +138,10 @@ class KindCluster:
         inner = re.sub(r"server: https://127\.0\.0\.1:\d+", "server: https://127.0.0.1:6443", outer)
         self.inner_kubeconfig.write_text(inner, encoding="utf-8")
         self.inner_kubeconfig.chmod(0o600)
+        return made
 
     def down(self) -> None:
-        if self._made and "LASTGOOD_KEEP_LAB" not in os.environ:
-            self._run("kind", "delete", "cluster", "--name", self.NAME)
+        self._run("kind", "delete", "cluster", "--name", self.NAME)
 
     def _run(self, *command: str) -> None:
         subprocess.run([self.tool(command[0]), *command[1:]], check=True, stdout=subprocess.DEVNULL)

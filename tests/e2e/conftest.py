@@ -16,20 +16,27 @@ from tests.e2e.objects import IMAGE
 from tests.e2e.operator_process import Operator
 from tests.lab import Lab
 from tests.lab.instance import Instance
+from tests.workers import common_folder, shared
+from tests.workers import number as worker_number
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """The cluster, with the image that tests run and with our kinds."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, with the image that tests run and with our kinds. All workers of a run have the same."""
+    with shared(common_folder(tmp_path_factory) / "cluster", up=prepare, down=lambda: make().down()):
+        yield make()
+
+
+def prepare() -> bool:
+    """Bring the cluster up; return whether it is to be taken down again."""
     cluster = make()
-    cluster.up()
+    made = cluster.up()
     with tempfile.TemporaryDirectory() as folder:
         dockerfile = Path(folder) / "Dockerfile"
         dockerfile.write_text(f"FROM {PYTHON_BASE}\nUSER 65532\n")
         cluster.load(dockerfile, Path(folder), IMAGE, PYTHON_BASE, ["python3", "ca-certificates"])
     Kube(cluster.tool("kubectl"), cluster.kubeconfig, "default").run("apply", "-f", "crds/")
-    yield cluster
-    cluster.down()
+    return made and "LASTGOOD_KEEP_LAB" not in os.environ
 
 
 @pytest.fixture
@@ -48,7 +55,9 @@ def spawn(cluster: Cluster, kube: Kube, tmp_path: Path) -> Iterator[Callable[[],
 
     def start() -> Operator:
         number = len(started)
-        operator = Operator(cluster, kube.namespace, tmp_path / f"operator-{number}.log", port=18080 + number)
+        # All of them are on the node's loopback, those of the other workers, too.
+        port = 18080 + 20 * worker_number() + number
+        operator = Operator(cluster, kube.namespace, tmp_path / f"operator-{number}.log", port=port)
         operator.start()
         started.append(operator)
         return operator

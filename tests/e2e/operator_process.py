@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.demo.cluster import BACKUP_IMAGE
 from tests.e2e.cluster import Cluster
 
 
@@ -35,6 +36,7 @@ class Operator:
                     self._namespace,
                     "--listen",
                     f"127.0.0.1:{self._port}",
+                    f"--backup-image={BACKUP_IMAGE}",
                 ],
                 stdout=out,
                 stderr=out,
@@ -67,7 +69,7 @@ class Operator:
     def log(self) -> str:
         return self._logs.read_text()
 
-    def wait_for_log(self, text: str, within: float = 30) -> None:
+    def wait_for_log(self, text: str, within: float = 90) -> None:
         deadline = time.monotonic() + within
         while text not in self.log:
             assert self.running, self.log[-3000:]

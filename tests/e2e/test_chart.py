@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.demo.cluster import OPERATOR_IMAGE, PYTHON_BASE, operator_context
+from tests.demo.cluster import OPERATOR_IMAGE, OPERATOR_PACKAGES, PYTHON_BASE, build_context
 from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, monitored, service
 from tests.e2e.test_rollback import rollbacks, running_version, wait_good
 from tests.unit.probes.certs import Authority
 
-pytestmark = pytest.mark.e2e
+# One after the other: what a release makes in the cluster is named after it.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chart")]
 CHART = "charts/lastgood"
+IN_DEFAULT = ("--namespace", "default")
+"""For what is only rendered: names of what is outside a namespace begin with the release's own."""
 
 
 class Helm:
@@ -29,9 +32,8 @@ class Helm:
 
 @pytest.fixture
 def helm(cluster: Cluster, kube: Kube) -> Iterator[Helm]:
-    with operator_context() as context:
-        packages = ["python3", "python3-venv", "ca-certificates"]
-        cluster.load(context / "Dockerfile", context, OPERATOR_IMAGE, PYTHON_BASE, packages)
+    with build_context() as context:
+        cluster.load(context / "Dockerfile", context, OPERATOR_IMAGE, PYTHON_BASE, OPERATOR_PACKAGES)
     helm = Helm(cluster, kube.namespace)
     yield helm
     helm.run("uninstall", "lastgood", "--ignore-not-found", "--wait")
@@ -109,14 +111,56 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
     import yaml
 
     for secrets in ("true", "false"):
-        text = helm.run("template", "lastgood", CHART, "--set", f"rbac.secrets={secrets}")
+        text = helm.run("template", "lastgood", CHART, *IN_DEFAULT, "--set", f"rbac.secrets={secrets}")
         rules = [
             rule
             for document in yaml.safe_load_all(text)
-            if document and document["kind"] in {"Role", "ClusterRole"}
+            # The one that jobs which back Secrets up are given is nobody's until a BackupSchedule asks for it.
+            if document
+            and document["kind"] in {"Role", "ClusterRole"}
+            and document["metadata"]["name"] != "default:lastgood-backup-secrets"
             for rule in document["rules"]
         ]
         assert rules
         assert not any("*" in rule[k] for rule in rules for k in ("apiGroups", "resources", "verbs"))
         verbs = {verb for rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]}
-        assert verbs == ({"get"} if secrets == "true" else set())
+        assert verbs == ({"get", "create"} if secrets == "true" else set())
+        bound = [rule for rule in rules if "bind" in rule["verbs"]]
+        assert [rule["resourceNames"] for rule in bound] == [
+            [f"default:lastgood-backup-{role}" for role in ("job", "logs", "config", "secrets")]
+        ]
+
+
+def test_without_backups_no_right_is_given_for_them(helm: Helm) -> None:
+    import yaml
+
+    text = helm.run("template", "lastgood", CHART, *IN_DEFAULT, "--set", "backups.enabled=false")
+    assert "--backup-image" not in text
+    documents = [d for d in yaml.safe_load_all(text) if d and d["kind"] != "CustomResourceDefinition"]
+    assert not [d["metadata"]["name"] for d in documents if "backup" in d["metadata"]["name"]]
+    (mine,) = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "default:lastgood"]
+    assert not [r for r in mine["rules"] if {"jobs", "rolebindings", "backups"} & set(r["resources"])]
+    assert {v for r in mine["rules"] if "secrets" in r["resources"] for v in r["verbs"]} == {"get"}
+
+
+def test_releases_of_one_name_in_two_namespaces_share_nothing(helm: Helm) -> None:
+    import yaml
+
+    made = []
+    for namespace in ("one", "two"):
+        chosen = ["--set", "signals.enabled=true,signals.tls.secret=x,rbac.nodeStats=true,rbac.secrets={shop}"]
+        chosen += ["--set", "crds.install=false", "--namespace", namespace]
+        texts = [
+            helm.run("template", "lastgood", CHART, *chosen, *more)
+            for more in ([], ["--set", "watchNamespaces={shop}"])
+        ]
+        documents = [document for text in texts for document in yaml.safe_load_all(text) if document]
+        made.append(
+            {
+                (d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"])
+                for d in documents
+                if d["kind"].startswith("Cluster") or d["metadata"].get("namespace") == "shop"
+            }
+        )
+    assert len(made[0]) >= 12
+    assert not made[0] & made[1]

@@ -48,6 +48,7 @@ def healthy(kube: Kube) -> bool:
     return all(kube.condition(name, "Healthy").get("status") == "True" for name in SERVICES)
 
 
+@pytest.mark.long
 def test_databases_stop_and_start(cluster: Cluster, kube: Kube, operator: Operator) -> None:
     folder = ROOT / "manifests" / "demo" / "image"
     cluster.load(folder / "Dockerfile", folder, SHOP_IMAGE, DEBIAN_BASE, SHOP_PACKAGES)

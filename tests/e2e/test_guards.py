@@ -110,6 +110,7 @@ def test_replicas_of_an_autoscaler_stay(kube: Kube, operator: Operator) -> None:
     assert body["spec"]["replicas"] == 3
 
 
+@pytest.mark.long
 def test_config_only_release(kube: Kube, operator: Operator) -> None:
     kube.apply(config_map("settings", status="200"), app(config="settings"), service())
     become_good(kube)

@@ -55,6 +55,7 @@ TRIGGERS: dict[str, Object] = {
 MEASURED = {"interval": "1s", "timeout": "900ms", "window": "10s"}
 
 
+@pytest.mark.long
 def test_releases_that_take_five_seconds_are_rolled_back(kube: Kube, operator: Operator) -> None:
     """Three services side by side, each by what another trigger makes of it; health would have to fail for an hour."""
     kube.apply(
@@ -115,6 +116,7 @@ def watched(name: str, kube: Kube, probed: str, **spec: Any) -> Object:
     return body
 
 
+@pytest.mark.long
 def test_a_burner_alerts_when_its_time_is_over_and_a_full_disk_at_once(
     kube: Kube, operator: Operator, small: str
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_burner_alerts_when_its_time_is_over_and_a_full_disk_at_once(
     assert not kube.all("rollbacks")
 
 
+@pytest.mark.long
 def test_a_pool_that_runs_out_and_data_that_is_not_sound(cluster: Cluster, kube: Kube, operator: Operator) -> None:
     folder = ROOT / "manifests" / "demo" / "image"
     cluster.load(folder / "Dockerfile", folder, SHOP_IMAGE, DEBIAN_BASE, SHOP_PACKAGES)

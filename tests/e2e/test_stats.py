@@ -63,7 +63,7 @@ def rights(lab: Lab, kube: Kube) -> Iterator[Callable[[bool], str]]:
     """Gives the chart's rights for one namespace, with or without nodeStats; returns a token of who has them."""
     yield lambda node_stats: _rights(lab, kube, node_stats=node_stats)
     for kind in ("clusterrole", "clusterrolebinding"):
-        kube.run("delete", kind, f"lastgood-{kube.namespace}-node-stats", "--ignore-not-found")
+        kube.run("delete", kind, f"{kube.namespace}:lastgood-{kube.namespace}-node-stats", "--ignore-not-found")
 
 
 def _rights(lab: Lab, kube: Kube, *, node_stats: bool) -> str:
@@ -127,6 +127,7 @@ async def until(ask: Callable[[], Awaitable[Sample]], low: float, high: float, *
         pytest.fail(f"not between {low} and {high}, but {told[-5:]}")
 
 
+@pytest.mark.long
 async def test_a_pod_that_burns_fills_and_holds(
     lab: Lab, kube: Kube, small: str, rights: Callable[[bool], str]
 ) -> None:

@@ -1,53 +1,30 @@
 """A control plane without nodes, a namespace of its own for each test, and operators as processes."""
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.kube import Kube
 from tests.integration.cluster import Cluster, Kubelet
+from tests.integration.controlplane import NAME, SharedLab, begin, end, namespaces
 from tests.integration.process import Operator
 from tests.integration.stage import Stage
 from tests.integration.target import Target
 from tests.lab import Lab
+from tests.workers import common_folder, shared
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """The lab, CRDs applied; one that was up before is left up. Runs beside each other need names of their own."""
-    lab = Lab(name=os.environ.get("LASTGOOD_INTEGRATION_LAB", "integration"), mode="control-plane", controllers=True)
-    was_up = bool(lab.status()) and all(state in {"running", "ready"} for state in lab.status().values())
-    lab.up()
-    Kube(str(lab.bin("kubectl")), lab.kubeconfig, "default").run(
-        "apply", "--server-side", "--force-conflicts", "-f", "crds/"
-    )
-    Kube(str(lab.bin("kubectl")), lab.kubeconfig, "default").run(
-        "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"
-    )
-    yield lab
-    if not was_up and "LASTGOOD_KEEP_LAB" not in os.environ:
-        lab.down()
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The control plane that all workers of a run have, and that none may stop: see alone/."""
+    with shared(common_folder(tmp_path_factory) / "control-plane", up=lambda: begin(NAME), down=lambda: end(NAME)):
+        yield SharedLab(NAME)
 
 
 @pytest.fixture(scope="session")
 def namespace_for(lab: Lab) -> Iterator[Callable[[], str]]:
-    """Makes namespaces; all end with the session."""
-    admin = Cluster(lab.kubeconfig, "default")
-    made: list[str] = []
-
-    def make() -> str:
-        name = f"t-{secrets.token_hex(4)}"
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        admin.request("POST", "/api/v1/namespaces", json=body)
-        made.append(name)
-        return name
-
-    yield make
-    for name in made:
-        admin.request("DELETE", f"/api/v1/namespaces/{name}")
-    admin.close()
+    with namespaces(lab) as make:
+        yield make
 
 
 @pytest.fixture
@@ -88,7 +65,7 @@ def spawn(lab: Lab, cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., 
         log = tmp_path / f"operator-{len(started)}.log"
         operator = Operator(lab.kubeconfig, cluster.namespace, log, options, environment)
         started.append(operator)
-        operator.wait_for_log('"started"')
+        operator.wait_for_log('"started"', within=90)
         return operator
 
     yield start

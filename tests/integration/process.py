@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
-from tests.e2e.kube import until
+from tests.e2e.kube import PATIENCE, until
 
 
 def free_port() -> int:
@@ -69,8 +69,8 @@ class Operator:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_for_log(self, text: str, within: float = 30) -> None:
-        deadline = time.monotonic() + within
+    def wait_for_log(self, text: str, within: float = 90) -> None:
+        deadline = time.monotonic() + within * PATIENCE
         while text not in self.log:
             assert self.running, self.log[-3000:]
             assert time.monotonic() < deadline, f"{text} not within {within} s:\n{self.log[-3000:]}"

@@ -15,7 +15,8 @@ from tests.integration.process import Operator
 from tests.integration.stage import Stage
 from tests.integration.target import Target
 
-pytestmark = pytest.mark.integration
+# All of them are one play, which one worker gives.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("conditions")]
 
 FILLERS = 60
 """Healthy services, so that some twenty failing ones at once are no mass breach."""

@@ -87,6 +87,7 @@ def in_pod(account: Account, cluster: Cluster, tmp_path: Path) -> Iterator[Calla
         running.stop()
 
 
+@pytest.mark.long
 def test_refused_for_a_while_and_renewed(in_pod: Callable[[], Operator], account: Account, stage: Stage) -> None:
     """Probing goes on, the process stays, nothing is rolled back, and all is caught up with the new token."""
     account.write_token()

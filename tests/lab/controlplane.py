@@ -128,7 +128,8 @@ def flags(program: str, options: Mapping[str, str]) -> list[str]:
 def free_ports(count: int) -> list[int]:
     """Return ports of loopback that nothing listens on now."""
     found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
+    # Not the common generator: tests seed it alike in each of their processes, which would look in the same order.
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -135,8 +135,9 @@ def kubelet(files: Files, *, pki: Path, resolv: Path) -> str:
                 "imagefs.inodesFree": "1000",
             },
             "podLogsDir": str(files.folder / "pod-logs"),
-            # A minute by default: as long as the tests of volumes would wait for one figure.
+            # A minute by default, both: so long tests would wait for one figure of a volume, or for a ConfigMap's new files.
             "volumeStatsAggPeriod": "10s",
+            "syncFrequency": "10s",
             "volumePluginDir": str(files.folder / "volume-plugins"),
         },
     )

@@ -59,5 +59,6 @@ def test_no_clock_raises_or_counts_twice(period: float, events: list[tuple[float
         told = burn(BudgetPlan(0.01, period), rings, now)
         assert told.left is None or told.left <= 1
         seen = rings.spent(UNITS, now)
-        assert seen.bad <= bad + 1e-9
-        assert seen.total <= total + 1e-9
+        # A slot that has ended is kept in four bytes.
+        assert seen.bad <= bad * (1 + 1e-6) + 1e-9
+        assert seen.total <= total * (1 + 1e-6) + 1e-9

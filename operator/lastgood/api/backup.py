@@ -16,7 +16,9 @@ class BackupSpec(Model):
     )
 
     schedule: Name = Field(description="BackupSchedule in this namespace whose source and repositories are used.")
-    type: Literal["Full", "Incremental"] = "Full"
+    type: Literal["Full", "Incremental"] = Field(
+        default="Full", description="Incremental: what the schedule's method does between fulls."
+    )
     reason: Annotated[str, Field(max_length=1024)] = Field(default="", description="Why, for the record.")
 
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, KeyRef, Label, Model, Name, Rule, duration_field, one_of, percent_field
+from lastgood.api.backup_rules import CRON_RULES, SCHEDULE_RULES, ZONE_RULE, each_once
+from lastgood.api.base import Condition, KeyRef, Label, Model, Name, Rule, cel, duration_field, one_of, percent_field
 from lastgood.api.probes import CertificateSource
 from lastgood.api.repositories import MAP_BY_NAME, Encryption, Repositories, RepositoryState, Retention
 
-Cron = Annotated[str, Field(min_length=9, max_length=100)]
+Cron = Annotated[str, Field(min_length=1, max_length=100), cel(*CRON_RULES)]
 """Five fields: minute, hour, day of month, month, day of week."""
 
 Sql = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -36,9 +37,9 @@ class PostgresSource(Model):
             "Left out: wal where rpo is declared, else logical."
         ),
     )
-    databases: Annotated[list[Annotated[str, Field(min_length=1, max_length=63)]], Field(max_length=64)] = Field(
-        default=[], description="logical only: these; left out, the one that the DSN names."
-    )
+    databases: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=63)]], Field(max_length=64), cel(each_once("database"))
+    ] = Field(default=[], description="logical only: these; left out, the one that the DSN names.")
     globals: bool = Field(default=True, description="logical only: roles and tablespaces too, without passwords.")
     spool: Name | None = Field(
         default=None,
@@ -57,7 +58,7 @@ class RedisSource(Model):
 class VolumeSource(Model):
     """Files on claims: vector stores, rules, test suites, uploads. They are mounted read-only."""
 
-    claims: Annotated[list[Name], Field(min_length=1, max_length=16)]
+    claims: Annotated[list[Name], Field(min_length=1, max_length=16), cel(each_once("claim"))]
     exclude: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=64)] = Field(
         default=[], description='Patterns as restic takes them, such as "*.tmp".'
     )
@@ -73,7 +74,7 @@ class Workload(Model):
 class LogsSource(Model):
     """Logs of pods, whole containers since the run before."""
 
-    workloads: Annotated[list[Workload], Field(min_length=1, max_length=64)]
+    workloads: Annotated[list[Workload], Field(min_length=1, max_length=64), cel(each_once("workload"))]
 
 
 class ConfigSource(Model):
@@ -82,6 +83,10 @@ class ConfigSource(Model):
     resources: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-z0-9]+([.][a-z0-9.-]+)?$")]],
         Field(min_length=1, max_length=64),
+        cel(
+            each_once("resource"),
+            Rule("!('secrets' in self)", "Secrets are asked for by name: write secrets: true in place of the resource"),
+        ),
     ] = Field(
         default=["configmaps", "deployments.apps", "statefulsets.apps", "services"],
         description='Plural names with their group, such as "configmaps" or "monitoredservices.lastgood.dev".',
@@ -106,15 +111,23 @@ class Source(Model):
 class Schedule(Model):
     """When backups run."""
 
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "!has(self.incremental) || self.incremental != self.full",
+            "full and incremental would start together each time: write other times for one of them",
+        ),
+    )
+
     full: Cron = Field(default="0 2 * * *", description="Daily, as the default.")
     incremental: Cron | None = Field(
         default=None,
         description=(
-            "Between the fulls. postgres: left out, hourly. wal: seals, checks and ships what was received; physical: "
-            "an increment; logical, redis and files: another full that costs what has changed (deduplicated)."
+            "Between the fulls. postgres: left out, hourly; for wal and physical at least twice within an rpo. wal: "
+            "seals, checks and ships what was received; physical: an increment; logical, redis and files: another "
+            "full that costs what has changed (deduplicated)."
         ),
     )
-    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "Etc/UTC"
+    time_zone: Annotated[str, Field(min_length=1, max_length=64), cel(ZONE_RULE)] = "Etc/UTC"
     jitter: Annotated[str, duration_field("0s", "1h")] = Field(
         default="0s", description="Start up to this much later, always by the same amount for one schedule."
     )
@@ -130,7 +143,15 @@ class DataSample(Model):
     """Reads a share of the stored data and checks it."""
 
     schedule: Cron = "30 4 * * *"
-    share: Annotated[str, percent_field()] = "5%"
+    share: Annotated[
+        str,
+        percent_field(
+            Rule(
+                "!self.matches('^0+([.]0*)?%$')",
+                'a sample of nothing proves nothing: write a share above 0%, such as "5%"',
+            )
+        ),
+    ] = "5%"
 
 
 class RestoreTest(Model):
@@ -170,26 +191,32 @@ class JobTemplate(Model):
     run_as_user: Annotated[int, Field(ge=1, le=2147483647)] = Field(
         default=65532, description="Volumes are read as this user; root is refused."
     )
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = {}
+    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] = Field(
+        default={}, description="Labels of the nodes that jobs may run on."
+    )
 
 
 class BackupScheduleSpec(Model):
     """What is declared."""
 
-    source: Source
-    schedule: Schedule = Field(default=Schedule())
+    rules: ClassVar[Sequence[Rule]] = SCHEDULE_RULES
+
+    source: Source = Field(description="What is backed up.")
+    schedule: Schedule = Field(default=Schedule(), description="When backups run.")
     suspend: bool = Field(default=False, description="Run nothing; what is kept stays.")
-    repositories: Repositories
-    encryption: Encryption
-    retention: Retention = Field(default=Retention(hourly=48, daily=14, weekly=8, monthly=12))
-    verification: Verification = Field(default=Verification())
+    repositories: Repositories = Field(description="Where backups are kept.")
+    encryption: Encryption = Field(description="The key of the repositories.")
+    retention: Retention = Field(
+        default=Retention(hourly=48, daily=14, weekly=8, monthly=12), description="Which points are kept."
+    )
+    verification: Verification = Field(default=Verification(), description="How backups are proven.")
     rpo: Annotated[str, duration_field("1m", "8760h")] | None = Field(
         default=None, description="Most data that may be lost, as time: 1h in the procedures."
     )
     rto: Annotated[str, duration_field("1m", "8760h")] | None = Field(
         default=None, description="Longest that a restore may take: 4h in the procedures."
     )
-    job: JobTemplate = Field(default=JobTemplate())
+    job: JobTemplate = Field(default=JobTemplate(), description="How the jobs run.")
 
 
 class RepositoryStatus(Model):

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from lastgood.api.base import Condition, Model, Name, Rule, duration_field, percent_field
 from lastgood.api.probes import Dependency, Probe
+from lastgood.api.restore import ServerRef
 
 _MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 SIGNALS = 16
@@ -140,6 +141,20 @@ class RollbackPolicy(Model):
         default="AlertOnly",
         description="For a target managed by Argo CD, Flux or their like, which undo a rollback: only say so, or act.",
     )
+    data: Literal["Keep", "Restore"] = Field(
+        default="Keep",
+        description=(
+            "Restore puts the data back too, to the points noted with the good revision: a Restore for each of "
+            "spec.backups."
+        ),
+    )
+    data_needs_approval: bool = Field(
+        default=True,
+        description=(
+            "Each of these Restores waits for a person. An automatic rollback does not: the code goes back at once, "
+            "and the data when it is approved."
+        ),
+    )
     rollout_timeout: Annotated[str, duration_field("10s", "24h")] = Field(
         default="10m", description="How long the rollout of the restored revision may take."
     )
@@ -165,6 +180,10 @@ class BackupRef(Model):
     """One BackupSchedule of the service's data."""
 
     name: Name = Field(description="Name of a BackupSchedule in this namespace.")
+    server: ServerRef | None = Field(
+        default=None,
+        description="wal and physical: the server whose volume is written when a rollback puts the data back.",
+    )
 
 
 class MonitoredServiceSpec(Model):

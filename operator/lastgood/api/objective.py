@@ -318,8 +318,8 @@ class Budget(Model):
     """How much may go wrong over a longer time."""
 
     objective: Annotated[
-        Percent,
-        cel(
+        str,
+        percent_field(
             Rule(
                 "!self.startsWith('100')",
                 'write less than 100%, such as "99.9%": of 100% nothing is left to spend',

@@ -5,7 +5,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import KeyRef, Label, Model, Name, Port, Rule, one_of
+from lastgood.api.backup_rules import (
+    ABOVE_RULE,
+    ENCRYPTION_RULES,
+    ENDPOINT_RULE,
+    PRIMARY_RULE,
+    RELATIVE_RULE,
+    REPOSITORIES_RULES,
+    RETENTION_RULE,
+    same_key,
+)
+from lastgood.api.base import KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
 from lastgood.api.probes import CertificateSource, Host
 
 
@@ -13,7 +23,7 @@ class VolumeRepository(Model):
     """A claim in this namespace."""
 
     claim: Name = Field(description="PersistentVolumeClaim in this namespace.")
-    path: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+    path: Annotated[str, Field(min_length=1, max_length=253), cel(RELATIVE_RULE)] = Field(
         default="lastgood", description="Folder in it, relative to its root; the schedule's name is added."
     )
 
@@ -21,11 +31,22 @@ class VolumeRepository(Model):
 class S3Repository(Model):
     """A bucket of an S3-compatible server."""
 
-    endpoint: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            f"!{same_key('self.accessKeyId', 'self.secretAccessKey')}",
+            "accessKeyId and secretAccessKey are two things: write two keys of a Secret",
+        ),
+        Rule(
+            "!has(self.ca) || self.endpoint.startsWith('https://')",
+            'ca is only looked at for https: write an endpoint that begins with "https://" or leave ca out',
+        ),
+    )
+
+    endpoint: Annotated[str, Field(min_length=1, max_length=512), cel(ENDPOINT_RULE)] = Field(
         description='Such as "https://s3.eu-central-1.amazonaws.com" or "http://minio:9000".'
     )
     bucket: Annotated[str, Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
-    prefix: Annotated[str, Field(max_length=253)] = Field(
+    prefix: Annotated[str, Field(max_length=253), cel(RELATIVE_RULE)] = Field(
         default="", description="Path in the bucket; the namespace's and the schedule's names are added."
     )
     region: Annotated[str, Field(max_length=63)] = ""
@@ -40,7 +61,9 @@ class SftpRepository(Model):
     host: Host
     port: Port = 22
     user: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-    path: Annotated[str, Field(min_length=1, max_length=253)]
+    path: Annotated[str, Field(min_length=1, max_length=253), cel(ABOVE_RULE)] = Field(
+        description="Folder there; the namespace's and the schedule's names are added."
+    )
     private_key: KeyRef = Field(description="Key of a Secret: an SSH private key without a passphrase.")
     known_hosts: KeyRef = Field(description="Key of a Secret: the host's keys, as in a known_hosts file.")
 
@@ -58,13 +81,17 @@ class Repository(Model):
 class SecondaryRepository(Repository):
     """Another place that the backups are copied to."""
 
-    name: Label = Field(description="What status and metrics call it.")
+    name: Annotated[Label, cel(Rule("self != 'primary'", '"primary" is the first repository: write another name'))] = (
+        Field(description="What status and metrics call it.")
+    )
 
 
 class Repositories(Model):
     """Written to the primary, copied to each secondary."""
 
-    primary: Repository
+    rules: ClassVar[Sequence[Rule]] = REPOSITORIES_RULES
+
+    primary: Annotated[Repository, cel(PRIMARY_RULE)] = Field(description="Where backups are written first.")
     secondary: Annotated[list[SecondaryRepository], Field(max_length=4)] = Field(
         default=[],
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
@@ -74,6 +101,8 @@ class Repositories(Model):
 
 class Encryption(Model):
     """The key of the repositories. Without it no backup can be read: keep a copy outside the cluster."""
+
+    rules: ClassVar[Sequence[Rule]] = ENCRYPTION_RULES
 
     secret_key_ref: KeyRef = Field(description="Key of a Secret that holds the repositories' passphrase.")
     create: bool = Field(
@@ -88,12 +117,14 @@ class Encryption(Model):
 class Retention(Model):
     """Which points are kept; the same in all repositories. The newest usable point is never removed."""
 
+    rules: ClassVar[Sequence[Rule]] = (RETENTION_RULE,)
+
     last: Annotated[int, Field(ge=0, le=10000)] = 0
     hourly: Annotated[int, Field(ge=0, le=10000)] = 0
     daily: Annotated[int, Field(ge=0, le=10000)] = 0
     weekly: Annotated[int, Field(ge=0, le=10000)] = 0
     monthly: Annotated[int, Field(ge=0, le=10000)] = 0
-    within: Annotated[str, Field(max_length=20)] | None = Field(
+    within: Annotated[str, duration_field("1h", "87600h")] | None = Field(
         default=None, description='All points younger than this, such as "720h" for 30 days.'
     )
 

@@ -32,7 +32,7 @@ def _convert(node: Schema, defs: dict[str, Schema]) -> Schema:
             case "const":
                 out["enum"] = [value]
             case "default":
-                if value is not None and value != []:
+                if value is not None and value not in ([], {}):
                     out["default"] = _without_nulls(value)
             case "properties":
                 out["properties"] = {name: _convert(child, defs) for name, child in value.items()}
@@ -65,7 +65,7 @@ def _resolve(node: Schema, defs: dict[str, Schema]) -> Schema:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None and v != []}
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None and v not in ([], {})}
     return value
 
 

@@ -1,4 +1,4 @@
-"""``lastgood run``, ``lastgood job``, ``lastgood crds``, ``lastgood validate``, ``lastgood import``."""
+"""``lastgood run``, ``job``, ``crds``, ``validate``, ``import``, ``restore plan``."""
 
 import argparse
 import sys
@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--signals-listen", default="", metavar="ADDRESS", help="take signals here; default nowhere")
     run.add_argument("--signals-certificate", default=None, type=Path, metavar="FILE", help="TLS chain; with a key")
     run.add_argument("--signals-key", default=None, type=Path, metavar="FILE", help="its private key")
+    run.add_argument("--backup-image", default="", metavar="IMAGE", help="image of backup jobs; default no backups")
+    run.add_argument("--backup-roles", default="lastgood", metavar="PREFIX", help="of the jobs' ClusterRoles")
     run.add_argument("--kubeconfig", default=None)
     run.add_argument("--context", default=None, help="context of the kubeconfig")
     run.add_argument("--log-format", choices=["json", "console"], default="json")
@@ -62,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("form", choices=["openslo"])
     bring.add_argument("files", nargs="+", metavar="FILE", help='YAML or JSON; "-" for standard input')
     bring.add_argument("--prometheus-url", default="", help="address of Prometheus for sources that name none")
+    restore = commands.add_parser("restore", help="restores of data").add_subparsers(dest="what", required=True)
+    told = restore.add_parser("plan", help="show what a Restore would do, before anything does; reads only")
+    told.add_argument("name", nargs="?", default=None, metavar="NAME", help="a Restore that exists")
+    told.add_argument("-f", "--file", default=None, metavar="FILE", help='or its manifest; "-" for standard input')
+    told.add_argument("-n", "--namespace", default=None, help="default the manifest's, else the context's")
+    told.add_argument("--kubeconfig", default=None)
+    told.add_argument("--context", default=None, help="context of the kubeconfig")
     return parser
 
 
@@ -132,6 +141,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from lastgood.cli.job import job  # noqa: PLC0415 - as below
 
             return job(options)
+        case "restore":
+            from lastgood.cli.restoring import restore_plan  # noqa: PLC0415 - as below
+
+            return restore_plan(
+                options.name,
+                options.file,
+                namespace=options.namespace,
+                kubeconfig=options.kubeconfig,
+                context=options.context,
+            )
         case _:
             # Imported here: `validate` needs none of what the operator needs, and starts ten times as fast.
             from lastgood.cli.run import run  # noqa: PLC0415

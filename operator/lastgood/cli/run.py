@@ -19,7 +19,7 @@ from lastgood.web.server import Heart, serve
 from lastgood.web.signals import Certificate, serve_signals
 
 _log = structlog.get_logger(__name__)
-PRUNE_SECONDS = 600.0
+PRUNE_SECONDS, FIRST_PRUNE_SECONDS = 600.0, 60.0
 SLEPT_SECONDS = 5.0
 """A process that did nothing for longer has not looked at anything meanwhile."""
 _COLLECT = (50_000, 20, 50)
@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         history_dsn=dsn,
         signals_listen=arguments.signals_listen,
         signals_certificate=None if tls[0] is None else tls,
+        backup_image=arguments.backup_image,
+        backup_roles=arguments.backup_roles,
         kubeconfig=arguments.kubeconfig,
         context=arguments.context,
     )
@@ -90,9 +92,13 @@ async def _beat(heart: Heart, context: Context) -> None:
 
 
 async def _prune(context: Context) -> None:
+    # Soon for the first time: what went between the first look and the watches' own, these do not tell.
+    await asyncio.sleep(FIRST_PRUNE_SECONDS)
     while True:
-        await asyncio.sleep(PRUNE_SECONDS)
         await context.intake.prune(context.cluster)
+        if context.options.backup_image:
+            await context.backup_intake.prune(context.cluster)
+        await asyncio.sleep(PRUNE_SECONDS)
 
 
 async def _main(options: Options) -> int:
@@ -124,6 +130,7 @@ async def _main(options: Options) -> int:
         asyncio.create_task(_beat(heart, context), name="beat"),
         asyncio.create_task(_prune(context), name="prune"),
         asyncio.create_task(context.controller.run(), name="controller"),
+        asyncio.create_task(context.backups.run(), name="backups"),
         asyncio.create_task(context.leadership.run(), name="leadership"),
         *background,
     ]

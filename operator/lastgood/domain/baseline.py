@@ -14,7 +14,8 @@ from typing import Self
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Spread
 from lastgood.domain.objective_plan import Kind, ObjectivePlan
 from lastgood.domain.sketch import GROWTH, Bins, from_text, to_text
-from lastgood.domain.window import Aggregate, usable
+from lastgood.domain.usable import usable
+from lastgood.domain.window import Aggregate
 
 HOURS = 24
 DAYS_KEPT = 7

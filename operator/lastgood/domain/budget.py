@@ -20,6 +20,7 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lastgood.domain.objective_plan import BudgetPlan
 from lastgood.domain.steady import Steady
@@ -31,8 +32,11 @@ SLOTS = 60
 WIDTHS = (1, 6, 72, 720)
 """Units in a slot, ring by ring: each ring has 60 slots, and the last holds the period."""
 
-_PLACES = SLOTS * len(WIDTHS)
+_RINGS = len(WIDTHS)
+_PLACES = SLOTS * _RINGS
 _MOST = 65_535
+_LARGEST = 3e38
+_LONG_AGO = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ BURN_WINDOWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What was seen within some time."""
 
     bad: float
@@ -65,102 +68,255 @@ class Spent:
     """For how long somebody looked."""
 
 
-class BudgetRings:
+class _Span(NamedTuple):
+    """A span of time that a burn looks at, in units: slots of the finest ring that is long enough."""
+
+    units: int
+    ring: int
+    slots: int
+    width: int
+    """Units in a slot."""
+
+
+def _span(units: int) -> _Span:
+    ring = next((ring for ring, width in enumerate(WIDTHS) if units <= width * SLOTS), _RINGS - 1)
+    return _Span(units, ring, min(SLOTS, max(1, math.ceil(units / WIDTHS[ring]))), WIDTHS[ring])
+
+
+_SPANS = tuple(map(_span, sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)} | {UNITS})))
+_PLACE_OF = {span.units: place for place, span in enumerate(_SPANS)}
+
+
+class BudgetRings(Steady):
     """Events of one objective over its budget's period, in four rings of ever longer slots.
 
     For an objective without events a minute is the event: a sample that speaks for 10 s adds 1/6 to ``total``, and
     to ``bad`` when the target was missed. What was not seen adds nothing to either.
+
+    What comes is gathered by the unit. When that has ended it becomes a slot of the finest ring; a ring's slot is the
+    sum of those of the next finer one. Ended slots are kept in 4 bytes, to 1 in 16 million.
     """
 
-    __slots__ = ("_clock", "_counts", "_newest", "_seconds", "unit")
+    __slots__ = (
+        "_counts",
+        "_latest_bad",
+        "_latest_total",
+        "_newest",
+        "_seconds",
+        "_sums",
+        "_unit_bad",
+        "_unit_ends",
+        "_unit_seconds",
+        "_unit_total",
+        "unit",
+    )
 
     def __init__(self, period: float) -> None:
         self.unit = period / UNITS
-        # Bad events, ring by ring and slot by slot; then all events likewise.
-        self._counts = array("d", bytes(8 * 2 * _PLACES))
+        super().__init__(self.unit)
+        # Bad events, ring by ring and slot by slot; then all events likewise. Nothing at the present slots' places.
+        self._counts = array("f", bytes(4 * 2 * _PLACES))
         self._seconds = array("H", bytes(2 * _PLACES))
+        self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
-        self._clock = Steady(self.unit)
+        # Of each span that was summed up: its ring's present slot then, and the three sums.
+        self._sums: array[float] | None = None
+        # The latest units with bad events, and with any.
+        self._latest_bad = self._latest_total = -_LONG_AGO
 
     def add(self, bad: float, total: float, seconds: float, now: float) -> None:
         """Count what was seen in the last so many seconds, up to now. Negative or endless numbers are not counted."""
         if not (0 <= bad < math.inf and 0 <= total < math.inf and 0 <= seconds < math.inf):
             return
-        self._put(self._advance(now), min(bad, total), total, seconds)
+        at = now + self._ahead
+        if at >= self.last:
+            self.last = at
+        else:
+            at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        if total:
+            self._latest_total = self._newest
+            self._unit_total += total
+            if bad:
+                self._latest_bad = self._newest
+                self._unit_bad += min(bad, total)
+        self._unit_seconds += seconds
 
     def load(self, history: Iterable[tuple[int, float, float]], now: float) -> None:
         """Begin from a history of (minute since the epoch, bad, total), each minute once, in any order.
 
         Minutes that are missing are unknown. Minutes of the future, and from before the period, are left out.
         """
-        self._advance(now)
+        self._advance(self.at(now))
         parts = max(1, math.ceil(60 / self.unit))
-        for minute, bad, total in history:
-            if 60 * minute > now or not (0 <= bad < math.inf and 0 <= total < math.inf):
-                continue
-            for part in range(parts):
-                at = 60 * minute + 60 * (part + 0.5) / parts
-                self._put(math.floor(at / self.unit), min(bad, total) / parts, total / parts, 60 / parts)
+        self._load(
+            (60 * minute + 60 * (part + 0.5) / parts, bad / parts, total / parts, 60 / parts)
+            for minute, bad, total in history
+            if 60 * minute <= now
+            for part in range(parts)
+        )
 
-    def load_hours(self, hours: Iterable[tuple[int, float, float]], now: float) -> None:
-        """Begin from a history of (hour since the epoch, bad, total), for what is older than the finer rings.
+    def load_hours(self, hours: Iterable[tuple[int, float, float, float]], now: float) -> None:
+        """Begin from a history of (hour since the epoch, bad, total, seconds), for what is older than the finer rings.
 
-        An hour falls into one slot, which is right to the width of a slot.
+        ``seconds`` is for how much of the hour somebody looked. An hour falls into one slot, which is right to the
+        width of a slot.
         """
-        self._advance(now)
-        for hour, bad, total in hours:
-            if 3600 * (hour + 1) <= now and 0 <= bad < math.inf and 0 <= total < math.inf:
-                self._put(math.floor((3600 * hour + 1800) / self.unit), min(bad, total), total, 3600)
+        self._advance(self.at(now))
+        self._load(
+            (3600 * hour + 1800, bad, total, seconds) for hour, bad, total, seconds in hours if 3600 * (hour + 1) <= now
+        )
+
+    def _load(self, rows: Iterable[tuple[float, float, float, float]]) -> None:
+        """Count rows of (time of its middle, bad, total, seconds)."""
+        self._sums = None
+        # Summed up in doubles first: a history is many small numbers for one slot.
+        sums: dict[int, list[float]] = {}
+        for at, bad, total, seconds in rows:
+            unit = math.floor(at / self.unit)
+            # A part of the present minute may lie ahead.
+            if unit > self._newest or not all(0 <= number < math.inf for number in (bad, total, seconds)):
+                continue
+            if total:
+                self._latest_total = max(self._latest_total, unit)
+                self._latest_bad = max(self._latest_bad, unit) if bad else self._latest_bad
+            if unit == self._newest:
+                self._unit_bad += min(bad, total)
+                self._unit_total += total
+                self._unit_seconds += seconds
+            for ring, width in enumerate(WIDTHS):
+                slot = unit // width
+                # A ring that is too short has let go of it; the present slot is what finer rings hold.
+                if 0 < self._newest // width - slot < SLOTS:
+                    place = sums.setdefault(ring * SLOTS + slot % SLOTS, [0.0, 0.0, 0.0])
+                    place[0] += min(bad, total)
+                    place[1] += total
+                    place[2] += seconds
+        for at_place, (bad, total, seconds) in sums.items():
+            self._store(at_place, bad, total, seconds)
 
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
-        self._advance(now)
-        for ring, width in enumerate(WIDTHS):
-            if units <= width * SLOTS:
-                return self._sum(ring, max(1, math.ceil(units / width)))
-        return self._sum(len(WIDTHS) - 1, SLOTS)
+        at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        span = _span(units)
+        newest = self._newest // span.width
+        bad, total, seconds = self._sum(span.ring, span.slots, newest)
+        present = self._present()[span.ring]
+        longest = span.slots * span.width * self.unit
+        return Spent(bad + present[0], total + present[1], min(seconds + present[2], longest))
 
-    def _sum(self, ring: int, slots: int) -> Spent:
-        base, end = ring * SLOTS, self._newest // WIDTHS[ring] % SLOTS + 1
-        spans = [(base + max(0, end - slots), base + end)]
-        if slots > end:
-            spans.append((base + SLOTS - (slots - end), base + SLOTS))
-        counts, seconds = self._counts, self._seconds
-        return Spent(
-            sum(sum(counts[a:b]) for a, b in spans),
-            sum(sum(counts[_PLACES + a : _PLACES + b]) for a, b in spans),
-            min(sum(sum(seconds[a:b]) for a, b in spans), slots * WIDTHS[ring] * self.unit),
+    @property
+    def ends(self) -> float:
+        """When the present unit ends, by the clock that it was begun with."""
+        return self._unit_ends - self._ahead
+
+    def look(self, now: float) -> list[tuple[float, float, float] | None]:
+        """Bad events, events and seconds of each span of a burn, which is what ``spent`` tells but for its limit.
+
+        None where there is no event; where all were good, how many does not matter, and it is ``_GOOD``.
+        """
+        at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        return list(map(self.within, range(len(_SPANS))))
+
+    def quiet(self, units: int, now: float) -> bool:
+        """Whether no bad event came within so many units, and the present one."""
+        at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+        return self._newest - self._latest_bad > units
+
+    def within(self, place: int) -> tuple[float, float, float] | None:
+        """One of what ``look`` tells, as of the latest look or event."""
+        _, ring, slots, width = _SPANS[place]
+        slot = self._newest // width
+        if self._latest_bad // width <= slot - slots:
+            return _GOOD if self._latest_total // width > slot - slots else None
+        now_bad, now_total, now_seconds = self._present(ring)[ring]
+        if not ring:
+            bad, total, seconds = self._sum(ring, slots, slot)
+            return bad + now_bad, total + now_total, seconds + now_seconds
+        sums = self._sums
+        if sums is None:
+            sums = self._sums = array("d", [-1.0] * 4 * len(_SPANS))
+        if sums[4 * place] != slot:
+            # The same until the ring has a new slot: most spans are looked at far more often than that.
+            sums[4 * place : 4 * place + 4] = array("d", (slot, *self._sum(ring, slots, slot)))
+        _, bad, total, seconds = sums[4 * place : 4 * place + 4]
+        return bad + now_bad, total + now_total, seconds + now_seconds
+
+    def _present(self, last: int = _RINGS - 1) -> list[tuple[float, float, float]]:
+        """Bad events, events and seconds of the present slot of each ring up to the last that is wanted."""
+        bad, total, seconds = self._unit_bad, self._unit_total, self._unit_seconds
+        found = [(bad, total, seconds)]
+        counts, newest = self._counts, self._newest
+        for ring in range(1, last + 1):
+            # The slots of the finer ring that have ended within the present slot: they lie side by side.
+            slot = newest // WIDTHS[ring - 1]
+            end = (ring - 1) * SLOTS + slot % SLOTS
+            first = end - slot % (WIDTHS[ring] // WIDTHS[ring - 1])
+            if first < end:
+                bad += sum(counts[first:end])
+                total += sum(counts[_PLACES + first : _PLACES + end])
+                seconds += sum(self._seconds[first:end])
+            found.append((bad, total, seconds))
+        return found
+
+    def _sum(self, ring: int, slots: int, newest: int) -> tuple[float, float, float]:
+        """Of the slots of a ring that have ended, of so many with the present one."""
+        base, end = ring * SLOTS, newest % SLOTS
+        first = max(0, end + 1 - slots)
+        bad, total, seconds = self._between(base + first, base + end)
+        if slots > end + 1:
+            more = self._between(base + SLOTS - (slots - end - 1), base + SLOTS)
+            return bad + more[0], total + more[1], seconds + more[2]
+        return bad, total, seconds
+
+    def _between(self, first: int, last: int) -> tuple[float, float, float]:
+        counts = self._counts
+        return (
+            sum(counts[first:last]),
+            sum(counts[_PLACES + first : _PLACES + last]),
+            sum(self._seconds[first:last]),
         )
 
-    def _advance(self, now: float) -> int:
-        unit = math.floor(self._clock.at(now) / self.unit)
-        before = self._newest
-        if unit == before:
-            return unit
+    def _advance(self, at: float) -> None:
+        unit, before = math.floor(at / self.unit), self._newest
+        if unit <= before:
+            return
+        present = self._present() if unit // WIDTHS[1] != before // WIDTHS[1] else None
         for ring, width in enumerate(WIDTHS):
-            slot = unit // width
-            for back in range(min(slot - before // width, SLOTS)):
+            slot, ended = unit // width, before // width
+            if slot == ended:
+                break
+            if slot - ended < SLOTS:
+                bad, total, seconds = present[ring] if present else self._now()
+                if total or seconds:
+                    self._store(ring * SLOTS + ended % SLOTS, bad, total, seconds)
+            for back in range(min(slot - ended, SLOTS)):
                 place = ring * SLOTS + (slot - back) % SLOTS
-                self._counts[place] = self._counts[_PLACES + place] = 0.0
-                self._seconds[place] = 0
-        self._newest = unit
-        return unit
+                if self._seconds[place] or self._counts[_PLACES + place]:
+                    self._counts[place] = self._counts[_PLACES + place] = 0.0
+                    self._seconds[place] = 0
+        self._newest, self._unit_ends = unit, (unit + 1) * self.unit
+        self._unit_bad = self._unit_total = self._unit_seconds = 0.0
 
-    def _put(self, unit: int, bad: float, total: float, seconds: float) -> None:
-        for ring, width in enumerate(WIDTHS):
-            slot = unit // width
-            if not 0 <= self._newest // width - slot < SLOTS:
-                # A part of the present minute may lie ahead; a ring that is too short has let go of it.
-                continue
-            place = ring * SLOTS + slot % SLOTS
-            self._counts[place] += bad
-            self._counts[_PLACES + place] += total
-            # Whole seconds. More than a slot has, where a sample speaks for longer; no more than two bytes hold.
-            self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
+    def _now(self) -> tuple[float, float, float]:
+        return self._unit_bad, self._unit_total, self._unit_seconds
+
+    def _store(self, place: int, bad: float, total: float, seconds: float) -> None:
+        counts = self._counts
+        counts[place] = min(counts[place] + bad, _LARGEST)
+        counts[_PLACES + place] = min(counts[_PLACES + place] + total, _LARGEST)
+        # More than a slot has, where a sample speaks for longer; no more than two bytes hold.
+        self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
 
 
-@dataclass(frozen=True, slots=True)
-class Burning:
+class Burning(NamedTuple):
     """How one of the four windows stands; rates are None where nothing was seen."""
 
     window: BurnWindow
@@ -211,13 +367,7 @@ def told(burn: Burn) -> BudgetTold | None:
 
 def burn_rate(plan: BudgetPlan, seen: Spent) -> float | None:
     """How many times too fast, over what was seen; None when that is no event at all."""
-    if not seen.total:
-        return None
-    share = seen.bad / seen.total
-    if plan.allowed <= 0:
-        # A budget of nothing is spent by the first bad event.
-        return math.inf if share else 0.0
-    return share / plan.allowed
+    return _rate(plan, seen)
 
 
 def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
@@ -227,25 +377,63 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     nor in the long window of an alert, which so fires when its share of the budget has been seen to be spent. A window
     of n slots, of which the newest is filling up, is whole from n - 1 slots on.
     """
+    seen, unit = rings.look(now), rings.unit
     windows = []
-    for window in BURN_WINDOWS:
-        long = _effective(plan, rings, window.long, now)
-        short = burn_rate(plan, rings.spent(window.short, now))
-        one = Burning(window, long, short, firing=False)
-        windows.append(Burning(window, long, short, firing=plan.burn_alerts and one.exceeds(window.rate) is True))
-    used = _effective(plan, rings, UNITS, now)
+    for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
+        long, short = _effective(plan, seen[long_place], whole * unit), _rate(plan, seen[short_place])
+        firing = plan.burn_alerts and long is not None and short is not None and min(long, short) > window.rate
+        windows.append(Burning(window, long, short, firing))
+    used = _effective(plan, seen[-1], _WHOLE * unit)
     left = None if used is None else 1 - used
-    return Burn(left, _exhausted_in(plan, left, burn_rate(plan, rings.spent(60, now))), tuple(windows))
+    rate = _rate(plan, seen[_PLACES_OF_WINDOWS[0][0]])
+    burning = tuple(windows)
+    return Burn(left, _exhausted_in(plan, left, rate), _CALM if burning == _CALM else burning)
 
 
-def _effective(plan: BudgetPlan, rings: BudgetRings, units: int, now: float) -> float | None:
-    seen = rings.spent(units, now)
-    rate = burn_rate(plan, seen)
-    if rate is None or rate == 0:
+def alarming(plan: BudgetPlan, rings: BudgetRings, now: float) -> bool:
+    """Whether one of the four alerts fires, wanted or not: quicker than ``burn``, as most are told from short windows."""
+    if rings.quiet(_LONGEST_SHORT, now):
+        return False
+    for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
+        short = _rate(plan, rings.within(short_place))
+        if short is None or short <= window.rate:
+            continue
+        long = _effective(plan, rings.within(long_place), whole * rings.unit)
+        if long is not None and long > window.rate:
+            return True
+    return False
+
+
+def _rate(plan: BudgetPlan, seen: tuple[float, float, float] | None) -> float | None:
+    if seen is None or not seen[1]:
+        return None
+    if not seen[0]:
+        return 0.0
+    # A budget of nothing is spent by the first bad event.
+    return seen[0] / seen[1] / plan.allowed if plan.allowed > 0 else math.inf
+
+
+def _effective(plan: BudgetPlan, seen: tuple[float, float, float] | None, whole: float) -> float | None:
+    rate = _rate(plan, seen)
+    if not rate or seen is None or seen[2] >= whole:
         return rate
-    width = next((w for w in WIDTHS if units <= w * SLOTS), WIDTHS[-1])
-    whole = (units - width) * rings.unit
-    return rate * min(1.0, seen.seconds / whole) if whole > 0 else rate
+    return rate * seen[2] / whole
+
+
+_GOOD = (0.0, 1.0, 0.0)
+
+_PLACES_OF_WINDOWS = [
+    (_PLACE_OF[w.long], _PLACE_OF[w.short], w.long - _SPANS[_PLACE_OF[w.long]].width) for w in BURN_WINDOWS
+]
+"""Of each window: where in ``_SPANS`` its long and its short one are, and how many units make the long one whole."""
+
+_WHOLE = UNITS - WIDTHS[-1]
+
+_LONGEST_SHORT = max(w.short + _SPANS[_PLACE_OF[w.short]].width for w in BURN_WINDOWS)
+"""With no bad event in so many units no short window has one, and no alert fires."""
+
+_CALM = tuple(Burning(window, 0.0, 0.0, firing=False) for window in BURN_WINDOWS)
+"""One for all budgets of which nothing was spent lately: that is most of them."""
 
 
 def _exhausted_in(plan: BudgetPlan, left: float | None, rate: float | None) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lastgood.domain import ledger
+from lastgood.domain.backups.current import current
 from lastgood.domain.clock import at_clock
 from lastgood.domain.guards import Case, Objection, breach_older_than_release, first_objection
 from lastgood.domain.health import State, failing_now
@@ -45,6 +46,8 @@ class StartRollback:
     trigger: str = TriggerKind.HEALTH_FAILING
     """Its kind, and of which objective or signal it is."""
     trigger_name: str = ""
+    data: bool = False
+    """Whether the data goes back, too."""
 
 
 Action = RecordGood | StartRollback
@@ -112,6 +115,8 @@ def decide(
     if around.history is not None:
         reason, message = around.history
         told.append(Condition("HistoryKept", "True" if reason == HistoryReason.KEPT else "False", reason, message))
+    if plan.backups:
+        told.append(Condition("BackupsCurrent", *current(around.schedules)))
     conditions = (ready, _healthy(plan, memory), *told, _stable(plan, memory, seen, around, now), rolling)
     return Decision(memory, conditions, tuple(actions), min(rechecks) if rechecks else None, breaches)
 
@@ -158,6 +163,7 @@ def _judge_breaches(
         message=message,
         trigger=breach.trigger.kind,
         trigger_name=breach.objective or breach.trigger.name,
+        data=plan.restore_data,
     )
     return Condition("RollingBack", "True", "Starting", message), action, now + 5
 

@@ -34,6 +34,8 @@ class Hour(NamedTuple):
     """Unix time of its beginning, in hours."""
     bad: float
     total: float
+    minutes: int = 60
+    """How many minutes of it were seen."""
 
 
 class HistoryReason(StrEnum):

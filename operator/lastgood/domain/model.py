@@ -1,7 +1,8 @@
 """What decisions are made from: the plan, what was seen, what is remembered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lastgood.domain.arrival import Rollout
 from lastgood.domain.budget import BudgetTold
@@ -41,6 +42,13 @@ class Plan:
     validation_timeout: float
     objectives: tuple[str, ...] = ()
     """Names of the ServiceLevelObjectives that it is judged by."""
+    restore_data: bool = False
+    """Whether automatic rollbacks put the data back, too."""
+    data_needs_approval: bool = True
+    servers: tuple[tuple[str, str, str, str], ...] = ()
+    """By schedule, where a restore writes a server's own volume: its StatefulSet, claim and folder in it."""
+    backups: tuple[str, ...] = ()
+    """Names of the BackupSchedules of its data."""
     triggers: tuple[Trigger, ...] = ()
     """Besides health, which is a trigger of every service."""
 
@@ -80,6 +88,27 @@ class TargetSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class DataPoint:
+    """A backup point."""
+
+    schedule: str
+    backup: str
+    at: float
+    """The time whose state it restores."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleStands:
+    """How one BackupSchedule of a service's data stands, as its own status says."""
+
+    name: str
+    known: bool = True
+    conditions: Sequence[Mapping[str, Any]] = ()
+    newest: DataPoint | None = None
+    """Its newest point that can be used."""
+
+
+@dataclass(frozen=True, slots=True)
 class Good:
     """An entry of the ledger."""
 
@@ -93,6 +122,8 @@ class Good:
     pod_template_hash: str = ""
     images: tuple[str, ...] = ()
     configs: tuple[ConfigSeen, ...] = ()
+    points: tuple[DataPoint, ...] = ()
+    """What data belongs to it: the newest point of each schedule that was made while it was good."""
 
     @property
     def label(self) -> str:
@@ -189,5 +220,7 @@ class Surroundings:
     """What was measured last, by objective."""
     history: tuple[str, str] | None = None
     """Reason and message of how minutes are kept; None for a service without a budget."""
+    schedules: tuple[ScheduleStands, ...] = ()
+    """Of its data, as ``Plan.backups`` lists them."""
     rollout: Rollout | None = None
     """Read when nothing else keeps the running revision from being good."""

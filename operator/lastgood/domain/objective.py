@@ -1,5 +1,6 @@
 """From what a window holds to a verdict over one objective: met, at risk, breached or unknown."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Any
 from lastgood.domain.clock import from_text, shown, to_text
 from lastgood.domain.measure import Nothing, Silence
 from lastgood.domain.objective_plan import Kind, ObjectivePlan
-from lastgood.domain.steady import Run, follow
+from lastgood.domain.steady import ROUNDING, Run, follow
 from lastgood.domain.window import Aggregate
 
 
@@ -51,6 +52,33 @@ class ObjectiveState:
         """When the breach of the present severity began: before its alert did."""
         run = (self.failing or {}).get(self.severity)
         return run.since if run is not None else self.since
+
+
+def settled(state: ObjectiveState, at: float) -> ObjectiveState:
+    """The state once more, after samples that changed nothing, the latest of them at this time."""
+    failing = {s: Run(run.since, at) for s, run in state.failing.items()} if state.failing else None
+    return ObjectiveState(
+        state.state, state.severity, state.since, state.reason, state.message, failing, at, state.fresh
+    )
+
+
+def stays_until(plan: ObjectivePlan, before: ObjectiveState, state: ObjectiveState, now: float) -> float:
+    """Until when samples change nothing that are on the same side of every bound as the one that led to this state.
+
+    Not at all when that one said nothing about a run, or came no later than the one before; not beyond the moment at
+    which a run has lasted for long enough.
+    """
+    until = math.inf
+    for alert in plan.alerts:
+        run = state.failing.get(alert.severity) if state.failing else None
+        if run is None:
+            continue
+        was = before.failing.get(alert.severity) if before.failing else None
+        if run.seen != now or (was is not None and was.seen >= now):
+            return now
+        if not run.lasted(alert.lasting, now):
+            until = min(until, run.since + alert.lasting - 2 * ROUNDING)
+    return until
 
 
 def judge(

@@ -1,6 +1,5 @@
 """The plan that an objective is judged by, and how it comes from the spec of a ServiceLevelObjective."""
 
-import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +9,9 @@ from lastgood.api.base import amount, seconds
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 
 _DAY = 86400.0
+
+_NEAR = 1e-9
+"""Two numbers that differ by no more than this share of them are the same."""
 
 
 class Kind(StrEnum):
@@ -74,8 +76,13 @@ class ObjectivePlan:
 
     def beyond(self, value: float, bound: float) -> bool:
         """Whether a value is on the bad side of a bound; on the bound is not. 0.1 + 0.2 is 0.3 here."""
-        worse = value > bound if self.below else value < bound
-        return worse and not math.isclose(value, bound, rel_tol=1e-9)
+        return value > cut(bound, below=True) if self.below else value < cut(bound, below=False)
+
+
+def cut(bound: float, *, below: bool) -> float:
+    """What a value that should be below the bound, or else above it, has to be beyond to be on its bad side."""
+    near = abs(bound) * _NEAR
+    return bound + near if below else bound - near
 
 
 def share(percent: str) -> float:

@@ -41,28 +41,35 @@ class ConfigSeen:
     """Whether a change comes to running pods: mounted whole, and by no init container."""
 
 
+_TO_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_TO_JSON(value).encode()).hexdigest()
+
+
+def _cleaned(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The template without what only restarts pods; what was left alone is the template's own."""
+    cleaned = dict(template)
+    if cleaned.get("metadata"):
+        # The API server gives an empty metadata back with a null creationTimestamp or without, by its version.
+        metadata = cleaned["metadata"] = {k: v for k, v in cleaned["metadata"].items() if k != "creationTimestamp"}
+        annotations = metadata.get("annotations") or {}
+        if not RESTART_ANNOTATIONS.isdisjoint(annotations):
+            metadata["annotations"] = {k: v for k, v in annotations.items() if k not in RESTART_ANNOTATIONS}
+            if not metadata["annotations"]:
+                del metadata["annotations"]
+    return cleaned
 
 
 def clean_template(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template without what only restarts pods."""
-    cleaned = copy.deepcopy(dict(template))
-    metadata = cleaned.get("metadata") or {}
-    annotations = metadata.get("annotations") or {}
-    restarts = RESTART_ANNOTATIONS & set(annotations)
-    for name in restarts:
-        del annotations[name]
-    if restarts and not annotations:
-        del metadata["annotations"]
-    # The API server gives an empty metadata back with a null creationTimestamp or without, by its version.
-    metadata.pop("creationTimestamp", None)
-    return cleaned
+    """A copy of the template without what only restarts pods."""
+    return copy.deepcopy(_cleaned(template))
 
 
 def template_hash(template: Mapping[str, Any]) -> str:
     """Identity of a pod template: 16 hexadecimal digits."""
-    return _digest(clean_template(template))[:16]
+    return _digest(_cleaned(template))[:16]
 
 
 def config_hash(config_map: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from lastgood.domain.clock import shown
 from lastgood.domain.health import green_since
 from lastgood.domain.model import Good, Memory, Plan, TargetSeen
+from lastgood.domain.restores.part import Part, failure, held_up, points_for, told_at_end, waiting_text, working
 
 STEPS = ("Identified", "Prepared", "Executed", "Validated", "Documented")
 FINAL = frozenset({"Succeeded", "Failed", "Refused", "DryRun"})
@@ -52,6 +53,12 @@ class RollbackSeen:
     """Name, hash before and hash to put back, of each ConfigMap that differs."""
     kept_as: str = ""
     """ControllerRevision that holds what ran before."""
+    data: bool = False
+    """Whether the data goes back, too."""
+    automatic: bool = False
+    """A trigger started it, and not a person."""
+    parts: tuple[Part, ...] = ()
+    """Its Restores, from Prepared on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,11 @@ def advance(
         return _execute(rollback, plan, seen, target)
     if step == "Validated":
         return _validate(rollback, plan, memory, seen, target, now)
-    return Next(Do.DOCUMENT, step, target=target)
+    lost = failure(rollback.parts)
+    if lost:
+        text = f"the code was put back to {target.label} and its probes are green; the data was not put back: {lost}"
+        return _fail(step, "DataNotRestored", text)
+    return Next(Do.DOCUMENT, step, message=told_at_end(rollback.parts), target=target)
 
 
 def _before_patch(
@@ -147,6 +158,12 @@ def _before_patch(
         return _fail(step, "GitOpsManaged", text)
     if missing:
         return _fail(step, "ConfigGone", f"{target.label} needs {', '.join(missing)}, which does not exist")
+    if rollback.data and not rollback.automatic:
+        _, unknown = points_for(plan, target)
+        if unknown or not plan.backups:
+            what = f"no backup point of {', '.join(unknown)} was noted with {target.label}"
+            why = what if plan.backups else "the service lists no backups"
+            return _fail(step, "NoDataPoint", f"{why}: roll back the code alone with data: Keep, and restore by hand")
     if step == "Identified":
         return Next(Do.IDENTIFY, step, target=target)
     return Next(Do.PREPARE, step, target=target)
@@ -174,6 +191,12 @@ def _execute(rollback: RollbackSeen, plan: Plan, seen: TargetSeen, target: Good)
         return _fail(step, "TargetPaused", f"the Deployment is paused: kubectl rollout resume deployment/{plan.target}")
     if rollback.needs_approval and rollback.approval != "Approved":
         return Next(Do.AWAIT_APPROVAL, step, "AwaitingApproval", how_to_approve(rollback.name), target)
+    waits = held_up(rollback.parts, automatic=rollback.automatic)
+    if waits and not rollback.dry_run:
+        text = f"the code is put back once the workload is stopped by {waiting_text(waits)}"
+        if not all(p.approved for p in waits):
+            return Next(Do.AWAIT_APPROVAL, step, "AwaitingApproval", text, target)
+        return Next(Do.WAIT, step, "WaitingForData", text, target)
     return Next(Do.REHEARSE if rollback.dry_run else Do.EXECUTE, step, target=target)
 
 
@@ -182,7 +205,16 @@ def _validate(rollback: RollbackSeen, plan: Plan, memory: Memory, seen: TargetSe
     if seen.template_hash != target.template_hash:
         text = "another release changed the pod template while the rollback was being validated"
         return _fail(step, "Superseded", text)
+    restoring = working(rollback.parts)
+    if restoring:
+        text = f"the code is put back to {target.label}; the data is being restored by {waiting_text(restoring)}"
+        return Next(Do.WAIT, step, "RestoringData", text, target)
+    if any(not p.whole for p in rollback.parts):
+        text = f"the code was put back to {target.label}; the data was not, and the workload stays at 0 replicas: "
+        return _fail(step, "DataNotRestored", f"{text}{failure(rollback.parts)}; see status.wayBack there")
     started = rollback.executed_at if rollback.executed_at is not None else now
+    # Until its data was there, nothing ran.
+    started = max([started, *(p.finished_at for p in rollback.parts if p.finished_at is not None)])
     if memory.complete_since is None or not seen.complete:
         until = started + plan.rollout_timeout
         if now >= until:

@@ -9,8 +9,8 @@ import base64
 import binascii
 import math
 import zlib
-from bisect import bisect_left
-from collections.abc import Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 GROWTH = 1.02
@@ -42,14 +42,48 @@ def bound_of(value: float, growth: float = GROWTH, step: float = _LOG) -> float:
     return -float(growth ** (math.ceil(math.log(-value) / step) - 1))
 
 
+def rank_of(q: float, count: float) -> int:
+    """Which of so many observations, in order, is the q-quantile: the first that so many are not above.
+
+    Ranks are whole, and 0.95 x 20 is a little more than 19: it is still the nineteenth.
+    """
+    rank = q * count
+    return math.ceil(rank - _RESIDUE * rank) if rank > 1 else 1
+
+
+def interpolated(bounds: Sequence[float], counts: Iterable[float], q: float) -> float | None:
+    """The q-quantile of a histogram, by its bounds in order and the count of each bin.
+
+    None of an empty one, and of one that has no finite bound.
+    """
+    reached = list(accumulate(counts))
+    if not reached or reached[-1] <= 0:
+        return None
+    rank = q * reached[-1]
+    finite = len(bounds) - (bounds[-1] == math.inf)
+    if not finite:
+        return None
+    at = bisect_left(reached, rank) if rank > 0 else next(i for i, count in enumerate(reached) if count > 0)
+    if at >= finite:
+        return bounds[finite - 1]
+    bound = bounds[at]
+    if at == 0 and bound <= 0:
+        return bound
+    lower, below = (bounds[at - 1], reached[at - 1]) if at else (0.0, 0.0)
+    return lower + (bound - lower) * (rank - below) / (reached[at] - below)
+
+
 class Bins:
     """A distribution that can be added to and taken from.
 
     ``growth`` is the ratio of neighbouring bounds for single observations; 0 for a histogram, whose bins begin where
     the next smaller one ends, also when that one is empty.
+
+    A quantile of single observations is looked for from where the last one was found, so that reading it does not take
+    longer the more bins there are.
     """
 
-    __slots__ = ("_order", "counts", "growth", "step", "total")
+    __slots__ = ("_below", "_cursor", "_order", "counts", "growth", "step", "total")
 
     def __init__(self, growth: float = GROWTH, counts: Mapping[float, float] | None = None) -> None:
         self.growth = growth
@@ -57,6 +91,8 @@ class Bins:
         self.counts: dict[float, float] = dict(counts or {})
         self.total: float = sum(self.counts.values())
         self._order: list[float] | None = None
+        # The bound where the last quantile was found, and how many observations are in the bins below it.
+        self._cursor, self._below = -math.inf, 0.0
 
     def add(self, bins: Mapping[float, float]) -> None:
         """Put observations in, by upper bound."""
@@ -72,31 +108,55 @@ class Bins:
                     counts[bound] = count
                     self._order = None
         self.total += sum(bins.values())
+        self._cursor, self._below = -math.inf, 0.0
 
     def observe(self, value: float) -> float:
         """Put one observation in, and tell its bin's upper bound."""
-        bound = bound_of(value, self.growth, self.step)
-        if bound in self.counts:
-            self.counts[bound] += 1
+        if value >= SMALLEST:
+            bound = self.growth ** math.ceil(math.log(value) / self.step)
         else:
-            self.counts[bound] = 1
-            self._order = None
+            bound = bound_of(value, self.growth, self.step)
+        counts = self.counts
+        if bound in counts:
+            counts[bound] += 1
+        else:
+            counts[bound] = 1
+            if self._order is not None:
+                insort(self._order, bound)
+        if bound < self._cursor:
+            self._below += 1
         self.total += 1
         return bound
+
+    def forget(self, bound: float) -> None:
+        """Take one observation out again, by its bin's upper bound."""
+        counts = self.counts
+        left = counts.get(bound, 0.0) - 1
+        if left > _RESIDUE:
+            counts[bound] = left
+        elif counts.pop(bound, None) is not None and self._order is not None:
+            del self._order[bisect_left(self._order, bound)]
+        if bound < self._cursor:
+            self._below -= 1
+        self.total -= 1
 
     def subtract(self, bins: Mapping[float, float]) -> None:
         """Take observations out that were put in before."""
         counts = self.counts
-        for bound, count in bins.items():
-            left = counts.get(bound, 0.0) - count
-            if left > _RESIDUE:
-                counts[bound] = left
-            elif self.growth:
-                if counts.pop(bound, None) is not None:
-                    self._order = None
-            else:
+        if self.growth:
+            for bound, count in bins.items():
+                left = counts.get(bound, 0.0) - count
+                if left > _RESIDUE:
+                    counts[bound] = left
+                elif counts.pop(bound, None) is not None and self._order is not None:
+                    del self._order[bisect_left(self._order, bound)]
+                if bound < self._cursor:
+                    self._below -= count
+        else:
+            for bound, count in bins.items():
                 # An empty bin still says where the next one begins.
-                counts[bound] = 0.0
+                left = counts.get(bound, 0.0) - count
+                counts[bound] = left if left > _RESIDUE else 0.0
         self.total -= sum(bins.values())
         if self.total < _RESIDUE:
             self.total = 0.0
@@ -107,30 +167,29 @@ class Bins:
             return None
         if self._order is None:
             self._order = sorted(self.counts)
-        order = self._order
-        reached = list(accumulate(map(self.counts.__getitem__, order)))
-        rank = min(max(q, 0.0), 1.0) * reached[-1]
-        return self._nearest(order, reached, rank) if self.growth else self._interpolated(order, reached, rank)
+        if not 0 <= q <= 1:
+            q = min(max(q, 0.0), 1.0)
+        if self.growth:
+            return self._nearest(self._order, q)
+        return interpolated(self._order, map(self.counts.__getitem__, self._order), q)
 
-    def _nearest(self, order: list[float], reached: list[float], rank: float) -> float:
-        # The smallest observation that so many are not above, as in the definition by rank. Ranks are whole, and
-        # 0.95 x 20 is a little more than 19: it is still the nineteenth.
-        wanted = max(1, math.ceil(rank - _RESIDUE * max(1.0, rank)))
-        bound = order[bisect_left(reached, min(wanted, reached[-1]))]
+    def _nearest(self, order: list[float], q: float) -> float:
+        wanted = rank_of(q, self.total)
+        counts, below, last = self.counts, self._below, len(order) - 1
+        at = bisect_left(order, self._cursor)
+        if at > last:
+            at = last
+            below -= counts[order[at]]
+        while below >= wanted and at:
+            at -= 1
+            below -= counts[order[at]]
+        reached = below + counts[order[at]]
+        while reached < wanted and at < last:
+            below = reached
+            at += 1
+            reached += counts[order[at]]
+        self._cursor, self._below = bound, _ = order[at], below
         return bound * 2 / (self.growth + 1) * (1.0 if bound > 0 else self.growth)
-
-    def _interpolated(self, order: list[float], reached: list[float], rank: float) -> float | None:
-        finite = len(order) - (order[-1] == math.inf)
-        if not finite:
-            return None
-        at = bisect_left(reached, rank) if rank > 0 else next(i for i, count in enumerate(reached) if count > 0)
-        if at >= finite:
-            return order[finite - 1]
-        bound = order[at]
-        if at == 0 and bound <= 0:
-            return bound
-        lower, below = (order[at - 1], reached[at - 1]) if at else (0.0, 0.0)
-        return lower + (bound - lower) * (rank - below) / (reached[at] - below)
 
     def copy(self) -> "Bins":
         """The same, apart."""

@@ -12,7 +12,7 @@ from lastgood.domain.budget import BudgetTold
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.decide import Condition
 from lastgood.domain.health import Health, ProbeState, State, silenced
-from lastgood.domain.model import Current, Good, Mark, Memory, Plan
+from lastgood.domain.model import Current, DataPoint, Good, Mark, Memory, Plan
 from lastgood.domain.revision import ConfigSeen
 
 
@@ -35,13 +35,19 @@ def plan_of(spec: MonitoredServiceSpec) -> Plan:
         override_gitops=policy.git_ops == "Override",
         rollout_timeout=seconds(policy.rollout_timeout),
         validation_timeout=seconds(policy.validation_timeout),
+        restore_data=policy.data == "Restore",
+        data_needs_approval=policy.data_needs_approval,
+        servers=tuple(
+            (b.name, b.server.stateful_set, b.server.claim, b.server.sub_path) for b in spec.backups if b.server
+        ),
         objectives=tuple(o.name for o in spec.objectives),
+        backups=tuple(b.name for b in spec.backups),
         triggers=triggers.measured_triggers(policy.triggers),
     )
 
 
-_AT_TIMES = frozenset({"ObjectivesMet", "HistoryKept"})
-"""Conditions of ours that a service has only with objectives. What others write stays."""
+_AT_TIMES = frozenset({"ObjectivesMet", "HistoryKept", "BackupsCurrent", "RPOMet", "RTOMet"})
+"""Conditions of ours that a service or a schedule has only with objectives. What others write stays."""
 
 
 def merge_conditions(
@@ -140,7 +146,13 @@ def good_to_status(good: Good) -> dict[str, Any]:
         "configs": configs_to_status(good.configs),
         "goodSince": to_text(good.good_since),
         "snapshot": good.snapshot,
+        # Absent where there are none: most services have no schedules, and ledgers of before must read the same.
+        **({"points": [_point_to_status(point) for point in good.points]} if good.points else {}),
     }
+
+
+def _point_to_status(point: DataPoint) -> dict[str, str]:
+    return {"schedule": point.schedule, "backup": point.backup, "at": to_text(point.at)}
 
 
 def good_from_status(entry: Mapping[str, Any]) -> Good:
@@ -156,6 +168,7 @@ def good_from_status(entry: Mapping[str, Any]) -> Good:
         pod_template_hash=entry.get("podTemplateHash") or "",
         images=tuple(entry.get("images") or ()),
         configs=tuple(ConfigSeen(c["kind"], c["name"], c.get("hash") or "") for c in entry.get("configs") or ()),
+        points=tuple(DataPoint(p["schedule"], p["backup"], from_text(p["at"])) for p in entry.get("points") or ()),
     )
 
 

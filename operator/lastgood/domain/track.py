@@ -9,16 +9,21 @@ from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.baseline import Baseline, Recorder
-from lastgood.domain.budget import BudgetRings, Burn, burn
+from lastgood.domain.budget import BudgetRings, Burn, alarming, burn
 from lastgood.domain.measure import Counts, Nothing, Points, Sample, Silence
-from lastgood.domain.objective import ObjectiveState, Standing, judge
+from lastgood.domain.objective import ObjectiveState, Standing, judge, settled, stays_until
 from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
+from lastgood.domain.sides import sides_of
 from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
 from lastgood.domain.window import Aggregate, Window
 
 BURN_SECONDS = 60.0
-"""How often burn rates are worked out: a unit of the shortest window of 30 days."""
+"""How often burn rates are worked out while an alert on them fires or a trigger looks at them, and how often it is
+looked whether one fires: a unit of 30 days."""
+
+CALM_BURN_SECONDS = 300.0
+"""How often they are worked out otherwise: a budget of which no alert fires loses less than half a percent in that."""
 
 _UNSEEN = Nothing(Silence.NO_DATA, "nothing was measured yet")
 
@@ -83,10 +88,28 @@ class Track:
     __slots__ = (
         "_bad",
         "_burned_at",
+        "_burns",
         "_codes",
         "_codes_since",
+        "_count",
+        "_each",
+        "_each_bad",
+        "_high",
+        "_judged",
+        "_looked_at",
+        "_low",
         "_minute",
+        "_minute_bad",
+        "_minute_ends",
+        "_minute_total",
+        "_pended",
+        "_rings",
+        "_side",
+        "_sides",
+        "_silence",
+        "_stays_until",
         "_total",
+        "_turns",
         "at",
         "baseline",
         "began",
@@ -95,10 +118,10 @@ class Track:
         "plan",
         "probe",
         "recorder",
-        "rings",
         "run_keys",
-        "seen",
+        "steady_triggers",
         "triggers",
+        "value",
         "window",
     )
 
@@ -109,13 +132,24 @@ class Track:
         """``probe`` is the name of the probe that feeds it, empty for all of them, None for none."""
         self.triggers = tuple(t for t in triggers if _concerns(t, plan))
         self.run_keys = tuple(run_key(t, plan.name) for t in self.triggers)
-        self.rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
+        self.steady_triggers = all(_steady(t, plan) for t in self.triggers)
+        """Whether its triggers say the same as long as the indicator is on the same side of every bound."""
+        rates = tuple(t.above for t in self.triggers if t.kind is TriggerKind.ERROR_RATE)
+        self._sides = sides_of(plan, rates)
+        self._rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
         self.burn: Burn | None = None
+        self._burns = any(t.kind is TriggerKind.BURN_RATE for t in self.triggers)
         self.baseline: Baseline | None = None
         self.began = 0
         """Minute of the first sample: what is older is the history's."""
-        self._burned_at = 0.0
-        self._minute, self._bad, self._total = 0, 0.0, 0.0
+        # When burn rates were worked out, and when it was looked whether they have to be.
+        self._burned_at = self._looked_at = 0.0
+        # What came since it was handed over to the minute and to the budget: once in each unit of either. How many
+        # samples that were, when the latest of them came, and when they are to be handed over.
+        self._bad, self._total, self._count, self._pended, self._turns = 0.0, 0.0, 0, 0.0, 0.0
+        self._minute, self._minute_bad, self._minute_total, self._minute_ends = 0, 0.0, 0.0, 0.0
+        # What a sample without events is to them, on the present side.
+        self._each = self._each_bad = 0.0
         self.at = 0.0
         self.release()
 
@@ -123,21 +157,35 @@ class Track:
         """Another revision runs from now on: what was measured before says nothing of it."""
         plan = self.plan
         self.window = Window(plan.kind, window=plan.window, interval=plan.interval, quantile=plan.quantile)
-        self.seen: Aggregate | Nothing = _UNSEEN
+        self.value: float | None = None
+        """The indicator with the latest sample; None when that said nothing."""
+        # Why the latest sample was none.
+        self._silence: Nothing | None = _UNSEEN
+        # The state that the latest look led to, on which side of its bounds the indicator was, and until when the same
+        # again changes nothing.
+        self._judged: ObjectiveState | None = None
+        self._side, self._stays_until = 0, 0.0
+        # From which value to which that side goes, if it does not depend on the number of events.
+        self._low, self._high = math.inf, -math.inf
         # By status code: of this window's length of time, and of the one before.
-        self._codes: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self._codes: tuple[dict[str, float], dict[str, float]] | None = None
         self._codes_since = 0.0
         compared = any(t.kind is TriggerKind.DEGRADATION for t in self.triggers)
         self.recorder = Recorder(plan.kind, plan.quantile) if compared else None
 
+    @property
+    def seen(self) -> Aggregate | Nothing:
+        """What the window held with the latest sample; Nothing when that was none."""
+        return self._silence or self.window.read(self.at)
+
     def answered(self, code: str, now: float) -> None:
         """Count the status code of an answer, for the message of a breach."""
-        if not 0 <= now - self._codes_since <= self.plan.window:
-            self._codes, self._codes_since = ({}, self._codes[0]), now
+        if self._codes is None or not 0 <= now - self._codes_since <= self.plan.window:
+            self._codes, self._codes_since = ({}, self._codes[0] if self._codes else {}), now
         self._codes[0][code] = self._codes[0].get(code, 0) + 1
 
     def _answers(self) -> dict[str, float] | None:
-        new, old = self._codes
+        new, old = self._codes or ({}, {})
         return {code: new.get(code, 0) + old.get(code, 0) for code in {*new, *old}} or None
 
     def take(
@@ -145,57 +193,162 @@ class Track:
     ) -> tuple[ObjectiveState, Minute | None]:
         """The state after one more sample, and the minute that has ended with it.
 
-        ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
+        It is the same object as ``before`` when the sample changes nothing that anybody compares: most samples are
+        soon after the one before and on the same side of every bound. What such samples leave behind is told by
+        ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        taken = self.window.add(sample, now)
-        self.seen = seen = taken if isinstance(taken, Nothing) else self.window.read(now)
+        window = self.window
+        taken = window.add(sample, now)
+        if type(taken) is Nothing:
+            return self._silent(taken, before, now), None
+        self.value = value = window.value
+        if (
+            before is self._judged
+            and value is not None
+            and self._low <= value <= self._high
+            and window.events >= self._sides.most
+            and 0 <= now - self.at <= self._sides.soon
+            and now < self._stays_until
+        ):
+            state = before
+        else:
+            state = self._judge(before, now)
         self.at = now
-        state = judge(self.plan, seen, before, now, self._answers())
-        minute = None
-        if not isinstance(taken, Nothing):
-            minute = self._count(taken, seen, now)
-            if steady and self.recorder is not None and state.state is not Standing.BREACHED:
-                self.recorder.add(taken, now)
-        if self.rings is not None and self.plan.budget is not None and abs(now - self._burned_at) >= BURN_SECONDS:
-            self._burned_at = now
-            self.burn = burn(self.plan.budget, self.rings, now)
+        if type(taken) is Counts:
+            total = taken.total
+            bad = taken.bad if taken.bad < total else total  # noqa: FURB136 - a call less
+        else:
+            bad, total = self._each_bad, self._each
+        if now < self._turns:
+            self._pended = now
+            self._bad += bad
+            self._total += total
+            self._count += 1
+            minute = None
+        else:
+            minute = self._turn(bad, total, value, now)
+        if self.recorder is not None and steady and state.state is not Standing.BREACHED:
+            self.recorder.add(taken, now)
         return state, minute
+
+    def _judge(self, before: ObjectiveState, now: float) -> ObjectiveState:
+        """The state, of a window that may be on another side than before."""
+        window, sides, value = self.window, self._sides, self.value
+        if now < self.at:
+            self._turns = 0.0
+        side = sides.of(window)
+        if (
+            side == self._side
+            and before is self._judged
+            and now < self._stays_until
+            and 0 <= now - self.at <= sides.soon
+        ):
+            return before
+        before = self.settled(before)
+        self.at, self._silence = now, None
+        state = judge(self.plan, window.read(now), before, now, self._answers())
+        self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
+        self._low, self._high = sides.span(window)
+        # Without events a minute is the event, and this is the part of it that a sample speaks for.
+        self._each = 0.0 if value is None else self.plan.interval / 60
+        beyond = value is not None and (value > sides.target if sides.below else value < sides.target)
+        self._each_bad = self._each if beyond else 0.0
+        return state
+
+    def _turn(self, bad: float, total: float, value: float | None, now: float) -> Minute | None:
+        """Hand over what came in the unit that has ended, and begin another with this; the minute that has ended."""
+        self._hand_over()
+        minute = self._next_minute(value, now) if not self._minute_ends - 60 <= now < self._minute_ends else None
+        self._minute_bad += bad
+        self._minute_total += total
+        self._turns = self._minute_ends
+        if self._rings is not None:
+            self._rings.add(bad, total, self.plan.interval, now)
+            self._turns = min(self._turns, self._rings.ends)
+            self._burn(now)
+        return minute
+
+    def _hand_over(self) -> None:
+        if self._count:
+            self._minute_bad += self._bad
+            self._minute_total += self._total
+            if self._rings is not None:
+                self._rings.add(self._bad, self._total, self._count * self.plan.interval, self._pended)
+            self._bad, self._total, self._count = 0.0, 0.0, 0
+
+    @property
+    def rings(self) -> BudgetRings | None:
+        """The budget, with all that came."""
+        self._hand_over()
+        return self._rings
+
+    def _next_minute(self, value: float | None, now: float) -> Minute | None:
+        """Begin another minute; the one that has ended."""
+        ended = None
+        if self._minute and (self._minute_total or value is not None):
+            ended = Minute(self._minute, self._minute_bad, self._minute_total, value)
+        self._minute = math.floor(now / 60)
+        self._minute_ends = 60.0 * (self._minute + 1)
+        self.began = self.began or self._minute
+        self._minute_bad = self._minute_total = 0.0
+        return ended
+
+    def _silent(self, nothing: Nothing, before: ObjectiveState, now: float) -> ObjectiveState:
+        before = self.settled(before)
+        if now < self.at:
+            self._turns = 0.0
+        self.at, self._silence, self.value, self._judged = now, nothing, None, None
+        if now >= self._turns and self._rings is not None:
+            self._hand_over()
+            self._burn(now)
+        return judge(self.plan, nothing, before, now)
+
+    def settled(self, state: ObjectiveState) -> ObjectiveState:
+        """The state with what samples that changed nothing have left behind: when the latest was taken."""
+        return settled(state, self.at) if state is self._judged and state.seen_at != self.at else state
+
+    def _burn(self, now: float) -> None:
+        """Work burn rates out, where it is time and they matter."""
+        budget, rings = self.plan.budget, self._rings
+        if budget is None or rings is None or -BURN_SECONDS < now - self._looked_at < BURN_SECONDS:
+            return
+        self._looked_at = now
+        if (
+            self.burn is None
+            or self._burns
+            or any(window.firing for window in self.burn.windows)
+            or not -CALM_BURN_SECONDS < now - self._burned_at < CALM_BURN_SECONDS
+            or alarming(budget, rings, now)
+        ):
+            self._burned_at = now
+            self.burn = burn(budget, rings, now)
 
     def looked(self, state: ObjectiveState, *, proven: bool) -> Looked:
         """As triggers look at it."""
-        return Looked(self.plan, state, self.seen, self.at, self.baseline, self.burn, proven)
+        return Looked(self.plan, self.settled(state), self.seen, self.at, self.baseline, self.burn, proven)
 
-    def load(self, hours: list[tuple[int, float, float]], minutes: list[tuple[int, float, float]], now: float) -> None:
-        """Take in what was kept of the budget's period from before this process."""
-        if self.rings is not None:
-            self.rings.load_hours(hours, now)
-            self.rings.load(minutes, now)
-            self._burned_at = 0.0
+    def load(
+        self, hours: list[tuple[int, float, float, float]], minutes: list[tuple[int, float, float]], now: float
+    ) -> None:
+        """Take in what was kept of the budget's period from before this process: see BudgetRings."""
+        if self._rings is not None:
+            self._hand_over()
+            self._rings.load_hours(hours, now)
+            self._rings.load(minutes, now)
+            self._burned_at = self._looked_at = self._turns = 0.0
 
     def empty(self) -> None:
         """Forget the budget's period, to be loaded once more with what this process has handed to the history since."""
         if self.plan.budget is not None:
-            self.rings, self.began = BudgetRings(self.plan.budget.period), 0
+            self._hand_over()
+            self._rings, self.began, self._turns = BudgetRings(self.plan.budget.period), 0, 0.0
 
-    def _count(self, sample: Sample, seen: Aggregate | Nothing, now: float) -> Minute | None:
-        value = seen.value if isinstance(seen, Aggregate) else None
-        if isinstance(sample, Counts):
-            bad, total = min(sample.bad, sample.total), sample.total
-        else:
-            # Without events a minute is the event, and this is the part of it that the sample speaks for.
-            total = self.plan.interval / 60 if value is not None else 0.0
-            bad = total if value is not None and self.plan.beyond(value, self.plan.target) else 0.0
-        if self.rings is not None:
-            self.rings.add(bad, total, self.plan.interval, now)
-        present, ended = math.floor(now / 60), None
-        self.began = self.began or present
-        if present != self._minute:
-            if self._minute and (self._total or value is not None):
-                ended = Minute(self._minute, self._bad, self._total, value)
-            self._minute, self._bad, self._total = present, 0.0, 0.0
-        self._bad += bad
-        self._total += total
-        return ended
+
+def _steady(trigger: Trigger, plan: ObjectivePlan) -> bool:
+    if trigger.kind is TriggerKind.ERROR_RATE:
+        # Its bound is above, whatever the objective's are.
+        return plan.below
+    return trigger.kind is TriggerKind.OBJECTIVE
 
 
 def _concerns(trigger: Trigger, plan: ObjectivePlan) -> bool:

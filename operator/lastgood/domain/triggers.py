@@ -16,7 +16,7 @@ from lastgood.domain.clock import from_text, shown, to_text
 from lastgood.domain.health import Health
 from lastgood.domain.measure import Nothing
 from lastgood.domain.objective import ObjectiveState, Standing
-from lastgood.domain.objective_plan import SEVERITIES, Kind, ObjectivePlan
+from lastgood.domain.objective_plan import SEVERITIES, Kind, ObjectivePlan, cut
 from lastgood.domain.steady import ROUNDING, Run, follow
 from lastgood.domain.window import Aggregate
 
@@ -265,7 +265,7 @@ def _exceeded(trigger: Trigger, looked: Looked) -> bool | None:
     """Whether the condition holds; None when that is not known."""
     match trigger.kind:
         case TriggerKind.ERROR_RATE:
-            return None if looked.ratio is None else looked.ratio > trigger.above * (1 + 1e-9)
+            return None if looked.ratio is None else looked.ratio > cut(trigger.above, below=True)
         case TriggerKind.DEGRADATION:
             degraded = looked.degraded(trigger.min_samples)
             return degraded.worse > trigger.above * (1 + 1e-9) if isinstance(degraded, Degraded) else None

@@ -2,28 +2,28 @@
 
 A window of W seconds has at most MAX_SLOTS slots, none shorter than the interval, the newest of which is filling up: it
 holds everything of the last W less one slot, and nothing older than W. Sums are taken anew from the slots at each look,
-so nothing drifts; bins are added and subtracted, and counted anew once in every turn of the window.
+so nothing drifts.
 """
 
 import math
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from typing import ClassVar, NamedTuple, cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
-from lastgood.domain.sketch import GROWTH, LARGEST, Bins
+from lastgood.domain.sketch import GROWTH, LARGEST, Bins, interpolated, rank_of
 from lastgood.domain.steady import Steady
+from lastgood.domain.usable import usable
 
 MAX_SLOTS = 20
 """A window ends within 5 % of its length."""
 
-_NOT_A_NUMBER = Nothing(Silence.NOT_UNDERSTOOD, "not a finite number, or one that cannot be")
-_WRONG_KIND = Nothing(Silence.NOT_UNDERSTOOD, "the source tells something that this indicator cannot be made of")
+_INF = math.inf
+_NOTHING_YET = Nothing(Silence.NO_DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """What a window holds."""
 
     value: float | None
@@ -37,189 +37,367 @@ class Aggregate:
     """Seconds that the samples speak for, gaps between them included."""
 
 
-def usable(sample: Sample, kind: Kind) -> Sample:
-    """The sample if it can be believed and made into this indicator; else Nothing, and why.
-
-    Refused are NaN and infinity, negative counts, more than LARGEST, and all of a sample for one such number. More bad
-    events than events are taken for all: both were read moments apart.
-    """
-    match sample:
-        case Nothing():
-            return sample
-        case Gauge(value):
-            # NaN is not equal to itself, and no comparison with it holds.
-            if not -LARGEST <= value <= LARGEST:
-                return _NOT_A_NUMBER
-            return sample if kind is not Kind.RATIO else _WRONG_KIND
-        case Points(values):
-            if not all(-LARGEST <= value <= LARGEST for value in values):
-                return _NOT_A_NUMBER
-            return sample if kind is not Kind.RATIO else _WRONG_KIND
-        case Counts(bad, total):
-            if not (0 <= bad <= LARGEST and 0 <= total <= LARGEST):
-                return _NOT_A_NUMBER
-            return sample if kind is Kind.RATIO else _WRONG_KIND
-        case Spread(bins, _, summed):
-            # Sums have every NaN in them, and minus infinity beside infinity is one.
-            places, count = sum(bins), sum(bins.values())
-            if bins and not (min(bins.values()) >= 0 and count <= LARGEST and places > -math.inf):
-                return _NOT_A_NUMBER
-            if summed is not None and not math.isfinite(summed):
-                return _NOT_A_NUMBER
-            return sample if kind in {Kind.QUANTILE, Kind.AVERAGE} else _WRONG_KIND
-
-
-class Window:
-    """Samples of the last so many seconds.
+class Window(Steady):
+    """Samples of the last so many seconds, in steady time.
 
     Adding takes as long as the sample is large; neither adding nor reading depends on how many samples there are.
     The clock may jump ahead (old slots go), stand still, or go back: see ``Steady``.
+
+    There is one class a kind of indicator. Each has a short way for what most samples are: one number, with which the
+    next slot begins.
     """
 
     __slots__ = (
         "_at",
-        "_bins",
-        "_clock",
         "_events",
         "_first",
-        "_kind",
-        "_latest",
-        "_quantile",
+        "_place",
         "_samples",
         "_silence",
         "_slot",
-        "_slot_bins",
-        "_sums",
-        "_turned",
+        "_slot_ends",
+        "events",
         "interval",
         "slots",
+        "value",
         "width",
     )
 
-    def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:
+    kind: ClassVar[Kind]
+
+    def __new__(cls, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> "Window":  # noqa: ARG004
+        """The window for a kind of indicator."""
+        return super().__new__(_OF_KIND[kind])
+
+    def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:  # noqa: ARG002
         window = max(window, interval)
         self.slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
         self.width = window / self.slots
+        super().__init__(self.width)
         self.interval = interval
-        self._kind, self._quantile = kind, quantile
-        self._clock = Steady(self.width)
-        self._slot = 0
-        self._samples = array("L", [0] * self.slots)
-        self._events = array("d", bytes(8 * self.slots))
-        # Sum of values; of a ratio, bad events. NaN where a histogram came without its sum.
-        self._sums = array("d", bytes(8 * self.slots))
+        self.value: float | None = None
+        """The indicator when a sample was added last; None when nothing could be said then."""
+        self.events = 0.0
+        """Observations or events at that time."""
+        self._slot = self._place = 0
+        self._slot_ends = 0.0
+        # By slot. Lists, which are read and written several times as quickly as arrays, but for what is read seldom.
+        self._events: list[float] = [0] * self.slots
+        self._samples = [0] * self.slots
         # When the slot's first sample came.
         self._first = array("d", bytes(8 * self.slots))
-        self._bins: Bins | None = None
-        self._slot_bins: list[dict[float, float] | None] = []
-        self._turned = 0
-        self._at = self._latest = 0.0
-        self._silence = Nothing(Silence.NO_DATA)
+        self._at = 0.0
+        self._silence = _NOTHING_YET
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
-        sample = usable(sample, self._kind)
-        place = self._advance(now)
-        if isinstance(sample, Nothing):
-            self._silence = sample
-            return sample
-        self._at = self._clock.last
+        at = self.at(now)
+        place = self._place if at < self._slot_ends else self._advance(at)
+        taken = usable(sample, self.kind)
+        if type(taken) is Nothing:
+            self._silence = taken
+            return taken
+        self._put(taken, place)
+        self._at = at
         if not self._samples[place]:
-            self._first[place] = self._at
+            self._first[place] = at
         self._samples[place] += 1
-        match sample:
-            case Gauge(value):
-                self._take((value,), place)
-            case Points(values):
-                self._take(values, place)
-            case Counts(bad, total):
-                self._events[place] += total
-                self._sums[place] += min(bad, total)
-            case Spread(bins, _, summed):
-                count = sum(bins.values())
-                self._events[place] += count
-                if count:
-                    self._sums[place] += math.nan if summed is None else summed
-                if self._kind is Kind.QUANTILE:
-                    self._running(0).add(bins)
-                    self._keep(bins, place)
-        return sample
+        self.events = sum(self._events)
+        self.value = self._indicator()
+        return taken
+
+    @property
+    def rate(self) -> float:
+        """Events a second when a sample was added last."""
+        covered = self._covered()
+        return self.events / covered if covered else 0.0
 
     def read(self, now: float) -> Aggregate | Nothing:
         """What the window holds; Nothing, and why the latest sample was none, when it holds no sample."""
-        place = self._advance(now)
+        at = self.at(now)
+        if at >= self._slot_ends:
+            self._advance(at)
         samples = sum(self._samples)
         if not samples:
             return self._silence
-        events = sum(self._events)
-        oldest = (place + 1) % self.slots
-        while not self._samples[oldest]:
-            oldest = (oldest + 1) % self.slots
-        covered = self._at - self._first[oldest] + self.interval
-        value: float | None
-        match self._kind:
-            case Kind.QUANTILE:
-                value = self._bins.quantile(self._quantile) if self._bins is not None else None
-            case Kind.AVERAGE | Kind.RATIO:
-                value = sum(self._sums) / events if events else None
-            case Kind.VALUE:
-                value = self._latest if events else None
-        if value is not None and not math.isfinite(value):
-            value = None
-        return Aggregate(value, events, samples, events / covered, covered)
+        events, covered = sum(self._events), self._covered()
+        return Aggregate(self._indicator(), events, samples, events / covered, covered)
 
-    def _advance(self, now: float) -> int:
+    def _covered(self) -> float:
+        """Seconds that its samples speak for; 0 when it holds none."""
+        for back in range(self.slots - 1, -1, -1):
+            if self._samples[self._place - back]:
+                return self._at - self._first[self._place - back] + self.interval
+        return 0.0
+
+    def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
-        slot = math.floor(self._clock.at(now) / self.width)
+        slots = self.slots
+        slot = self._slot + 1 if at < self._slot_ends + self.width else math.floor(at / self.width)
         passed = slot - self._slot
-        if passed:
-            self._slot = slot
-            for back in range(min(passed, self.slots)):
-                self._clear((slot - back) % self.slots)
-            self._turned += passed
-            if self._turned >= self.slots:
-                self._turned = 0
-                self._recount()
-        return slot % self.slots
+        self._slot, self._place, self._slot_ends = slot, slot % slots, (slot + 1) * self.width
+        for back in range(min(passed, slots)):
+            place = self._place - back
+            if self._samples[place]:
+                self._samples[place] = self._events[place] = 0
+                self._clear(place)
+        return self._place
+
+    def _put(self, sample: Sample, place: int) -> None:
+        """Put in what is usable."""
+        raise NotImplementedError
 
     def _clear(self, place: int) -> None:
-        self._samples[place] = 0
-        self._events[place] = self._sums[place] = self._first[place] = 0.0
-        if self._slot_bins and (gone := self._slot_bins[place]) is not None:
-            self._slot_bins[place] = None
-            if self._bins is not None:
-                self._bins.subtract(gone)
+        """Take out what a slot holds besides its number of events."""
 
-    def _recount(self) -> None:
-        # Rounding in counts that are not whole, and bounds of a histogram that has other ones now, end here. Single
-        # observations are counted in whole numbers, and their bins go with the last of them.
-        if self._bins is not None and not self._bins.growth:
-            self._bins = Bins(0)
-            for kept in self._slot_bins:
-                if kept is not None:
-                    self._bins.add(kept)
+    def _indicator(self) -> float | None:
+        """The indicator over all slots."""
+        raise NotImplementedError
 
-    def _running(self, growth: float) -> Bins:
-        if self._bins is None or self._bins.growth != growth:
-            # The first sample, or the source tells histograms instead of observations from now on.
-            self._bins = Bins(growth)
-            self._slot_bins = [None] * self.slots
-        return self._bins
 
-    def _take(self, values: tuple[float, ...], place: int) -> None:
+class _Value(Window):
+    """The latest number."""
+
+    __slots__ = ("_latest",)
+
+    kind = Kind.VALUE
+    _latest: float
+
+    def _put(self, sample: Sample, place: int) -> None:
+        values = (sample.value,) if type(sample) is Gauge else cast("Points", sample).values
         self._events[place] += len(values)
-        self._sums[place] += sum(values)
         if values:
             self._latest = values[-1]
-        if self._kind is Kind.QUANTILE:
-            running = self._running(GROWTH)
-            for value in values:
-                self._keep({running.observe(value): 1}, place)
 
-    def _keep(self, bins: Mapping[float, float], place: int) -> None:
-        kept = self._slot_bins[place]
-        if kept is None:
-            self._slot_bins[place] = dict(bins)
+    def _indicator(self) -> float | None:
+        return self._latest if sum(self._events) else None
+
+
+class _Share(Window):
+    """Of a sum by the number of events: bad events of a ratio."""
+
+    __slots__ = ("_sums",)
+
+    kind = Kind.RATIO
+
+    def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:
+        super().__init__(kind, window=window, interval=interval, quantile=quantile)
+        self._sums: list[float] = [0] * self.slots
+
+    def add(self, sample: Sample, now: float) -> Sample:
+        """See Window."""
+        at, ends = now + self._ahead, self._slot_ends
+        if (
+            type(sample) is not Counts
+            or not 0 <= (bad := sample.bad) <= (total := sample.total) <= LARGEST
+            or not ends <= at < ends + self.width
+            or at < self.last
+        ):
+            return super().add(sample, now)
+        self.last = self._at = at
+        self._slot = slot = self._slot + 1
+        self._slot_ends = (slot + 1) * self.width
+        self._place = place = slot % self.slots
+        counted, sums = self._events, self._sums
+        self._samples[place], counted[place], sums[place], self._first[place] = 1, total, bad, at
+        self.events = events = sum(counted)
+        self.value = sum(sums) / events if events else None
+        return sample
+
+    def _put(self, sample: Sample, place: int) -> None:
+        counts = cast("Counts", sample)
+        self._events[place] += counts.total
+        self._sums[place] += min(counts.bad, counts.total)
+
+    def _clear(self, place: int) -> None:
+        self._sums[place] = 0
+
+    def _indicator(self) -> float | None:
+        events = sum(self._events)
+        value = sum(self._sums) / events if events else math.nan
+        return value if -_INF < value < _INF else None
+
+
+class _Mean(_Share):
+    """Of values; a histogram that came without its sum leaves NaN."""
+
+    __slots__ = ()
+
+    kind = Kind.AVERAGE
+
+    def add(self, sample: Sample, now: float) -> Sample:
+        """See Window."""
+        at, ends = now + self._ahead, self._slot_ends
+        if (
+            type(sample) is not Gauge
+            or not -LARGEST <= (value := sample.value) <= LARGEST
+            or not ends <= at < ends + self.width
+            or at < self.last
+        ):
+            return Window.add(self, sample, now)
+        self.last = self._at = at
+        self._slot = slot = self._slot + 1
+        self._slot_ends = (slot + 1) * self.width
+        self._place = place = slot % self.slots
+        counted, sums = self._events, self._sums
+        self._samples[place], counted[place], sums[place], self._first[place] = 1, 1, value, at
+        self.events = events = sum(counted)
+        mean = sum(sums) / events
+        self.value = mean if -_INF < mean < _INF else None
+        return sample
+
+    def _put(self, sample: Sample, place: int) -> None:
+        if type(sample) is Spread:
+            count = sum(sample.bins.values())
+            if count:
+                self._sums[place] += math.nan if sample.sum is None else sample.sum
+        else:
+            values = (sample.value,) if type(sample) is Gauge else cast("Points", sample).values
+            count = len(values)
+            self._sums[place] += sum(values)
+        self._events[place] += count
+
+
+_Row = tuple[tuple[float, ...], list[float]]
+"""Of a histogram: its bounds, and how many observations are in each bin."""
+
+
+class _Quantile(Window):
+    """Of single observations, or of histograms, whichever came last.
+
+    As long as no slot holds more than one observation they are kept as they are. From then on they are in bins, which
+    are added to and taken from. Histograms are added up anew at each look.
+    """
+
+    __slots__ = ("_bins", "_bounds", "_kept", "_last", "_quantile")
+
+    kind = Kind.QUANTILE
+
+    def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:
+        super().__init__(kind, window=window, interval=interval, quantile=quantile)
+        self._quantile = quantile
+        # Where it is among as many observations as there are slots.
+        self._last = rank_of(quantile, self.slots) - 1
+        self._bins: Bins | None = None
+        # Of the latest histogram; None while the source tells single observations.
+        self._bounds: tuple[float, ...] | None = None
+        # By slot: while there are no bins a number, endless where there is none; else what the slot has put into the
+        # bins: one observation by its bound, or how many by bound; or else a row.
+        self._kept: list[float | dict[float, float] | _Row | None] = [_INF] * self.slots
+
+    def add(self, sample: Sample, now: float) -> Sample:
+        """See Window."""
+        at, ends = now + self._ahead, self._slot_ends
+        if (
+            type(sample) is not Points
+            or self._bins is not None
+            or self._bounds is not None
+            or len(values := sample.values) != 1
+            or not -LARGEST <= (value := values[0]) <= LARGEST
+            or not ends <= at < ends + self.width
+            or at < self.last
+        ):
+            return super().add(sample, now)
+        self.last = self._at = at
+        self._slot = slot = self._slot + 1
+        self._slot_ends = (slot + 1) * self.width
+        self._place = place = slot % self.slots
+        counted = self._events
+        self._samples[place], counted[place], self._kept[place], self._first[place] = 1, 1, value, at
+        self.events = events = sum(counted)
+        # Endless ones, of slots that hold nothing, come last.
+        numbers = sorted(cast("list[float]", self._kept))
+        self.value = numbers[self._last if events == self.slots else rank_of(self._quantile, events) - 1]
+        return sample
+
+    def _put(self, sample: Sample, place: int) -> None:
+        if type(sample) is Spread:
+            self._put_histogram(sample, place)
             return
-        for bound, count in bins.items():
-            kept[bound] = kept.get(bound, 0) + count
+        values = (sample.value,) if type(sample) is Gauge else cast("Points", sample).values
+        if self._bounds is not None:
+            # The source tells observations instead of histograms from now on.
+            self._bounds, self._kept = None, [_INF] * self.slots
+        if not values:
+            return
+        self._events[place] += len(values)
+        if self._bins is None:
+            if len(values) == 1 and self._kept[place] == _INF:
+                self._kept[place] = values[0]
+                return
+            self._bins = bins = Bins(GROWTH)
+            kept = cast("list[float]", self._kept)
+            self._kept = [bins.observe(one) if one < _INF else None for one in kept]
+        for value in values:
+            self._observe(self._bins, value, place)
+
+    def _observe(self, bins: Bins, value: float, place: int) -> None:
+        bound, kept = bins.observe(value), self._kept[place]
+        if kept is None:
+            self._kept[place] = bound
+        elif type(kept) is float:
+            self._kept[place] = {kept: 2} if kept == bound else {kept: 1, bound: 1}
+        else:
+            counts = cast("dict[float, float]", kept)
+            counts[bound] = counts.get(bound, 0) + 1
+
+    def _put_histogram(self, sample: Spread, place: int) -> None:
+        bounds, counts = tuple(sample.bins), list(sample.bins.values())
+        if bounds != self._bounds:
+            if self._bounds is None:
+                # The first one, or the source tells histograms instead of observations from now on.
+                self._bins, self._kept = None, [None] * self.slots
+            elif list(bounds) != sorted(bounds):
+                bounds, counts = _sorted(dict(zip(bounds, counts, strict=True)))
+            self._bounds = bounds
+        else:
+            # One tuple for all rows: comparing them is comparing addresses.
+            bounds = self._bounds
+        self._events[place] += sum(counts)
+        if (kept := self._kept[place]) is not None:
+            bounds, counts = _added([cast("_Row", kept), (bounds, counts)])
+        self._kept[place] = bounds, counts
+
+    def _clear(self, place: int) -> None:
+        gone = self._kept[place]
+        bins = self._bins
+        self._kept[place] = _INF if bins is None and self._bounds is None else None
+        if bins is None or gone is None:
+            return
+        if type(gone) is float:
+            bins.forget(gone)
+        else:
+            bins.subtract(cast("dict[float, float]", gone))
+
+    def _indicator(self) -> float | None:
+        if self._bounds is not None:
+            rows = [cast("_Row", row) for row in self._kept if row is not None]
+            return interpolated(*_added(rows), self._quantile) if rows else None
+        if self._bins is not None:
+            return self._bins.quantile(self._quantile)
+        numbers = sorted(cast("list[float]", self._kept))
+        count = bisect_right(numbers, LARGEST)
+        return numbers[rank_of(self._quantile, count) - 1] if count else None
+
+
+def _sorted(bins: dict[float, float]) -> _Row:
+    bounds = tuple(sorted(bins))
+    return bounds, [bins[bound] for bound in bounds]
+
+
+def _added(rows: list[_Row]) -> _Row:
+    """Histograms added up, at all bounds that one of them has."""
+    first = rows[0][0]
+    for bounds, _ in rows:
+        if bounds is not first and bounds != first:
+            break
+    else:
+        return first, list(map(sum, zip(*(counts for _, counts in rows), strict=True)))
+    together: dict[float, float] = {}
+    for bounds, counts in rows:
+        for bound, count in zip(bounds, counts, strict=True):
+            together[bound] = together.get(bound, 0) + count
+    return _sorted(together)
+
+
+_OF_KIND: dict[Kind, type[Window]] = {kind.kind: kind for kind in (_Quantile, _Mean, _Share, _Value)}

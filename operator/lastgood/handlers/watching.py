@@ -1,6 +1,7 @@
 """What is watched. ``on.event`` only: no annotation, no finalizer, no write is made by watching."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ from kopf._core.engines.peering import Identity
 
 from lastgood.api import GROUP, VERSION
 from lastgood.context import Context
+from lastgood.domain.backups.names import SCHEDULE_LABEL
 from lastgood.domain.ports import ClusterError
+
+FIRST_SECONDS = 10.0
+"""For how long the watches wait for what was read first to be judged: of changes they tell only then."""
 
 
 def registry(context: Context) -> kopf.OperatorRegistry:
@@ -37,6 +42,9 @@ def registry(context: Context) -> kopf.OperatorRegistry:
     async def config_map(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         intake.config_map(dict(body), deleted=type == "DELETED")
 
+    if context.options.backup_image:
+        _backups(handlers, context)
+
     @kopf.on.login(registry=handlers, retries=None)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         access, configuration = context.access, context.access.configuration
@@ -51,6 +59,40 @@ def registry(context: Context) -> kopf.OperatorRegistry:
         )
 
     return handlers
+
+
+def _backups(handlers: kopf.OperatorRegistry, context: Context) -> None:
+    """Handlers for schedules, their Backups, and the objects that they are made into."""
+    intake = context.backup_intake
+    ours = {SCHEDULE_LABEL: kopf.PRESENT}
+
+    @kopf.on.event(GROUP, VERSION, "backupschedules", registry=handlers)
+    async def schedule(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.schedule(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "restores", registry=handlers)
+    async def restore(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        context.intake.restore(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, "backups", registry=handlers)
+    async def backup(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.backup(dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "jobs", labels=ours, registry=handlers)
+    async def job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("jobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("batch", "v1", "cronjobs", labels=ours, registry=handlers)
+    async def cron_job(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("cronjobs", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("apps", "v1", "deployments", labels=ours, registry=handlers)
+    async def receiver(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("deployments", dict(body), deleted=type == "DELETED")
+
+    @kopf.on.event("", "v1", "configmaps", labels=ours, registry=handlers)
+    async def told(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        intake.child("configmaps", dict(body), deleted=type == "DELETED")
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
@@ -101,8 +143,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.diffbase_storage, chosen.persistence.progress_storage = _NoDiffs(), _NoProgress()
     # Watching the list of all CRDs and namespaces would need cluster-wide rights that nothing else here needs.
     chosen.scanning.disabled = True
-    # Ten thousand objects in one list are 150 MB that Python never gives back, and half a second of standing still.
-    chosen.watching.chunk_size = 500
+    # Ten thousand objects in one list are 150 MB that Python never gives back, and half a second of standing still;
+    # in pages of 500 what waits to be told of still comes to 60 MB more than in these.
+    chosen.watching.chunk_size = 100
     # A watch that went silent is noticed by its end; shorter than the API server's own half hour.
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 330
@@ -113,12 +156,24 @@ def settings() -> kopf.OperatorSettings:
 async def served(context: Context) -> bool:
     """Whether the API server answers and serves our kinds."""
     try:
-        for kind in ("monitoredservices", "rollbacks", "servicelevelobjectives"):
+        kinds = ["monitoredservices", "rollbacks", "servicelevelobjectives"]
+        for kind in [*kinds, *(("backupschedules", "backups", "restores") if context.options.backup_image else ())]:
             for namespace in context.options.namespaces[:1] or ("",):
                 await context.cluster.probe_kind(kind, namespace)
     except ClusterError:
         return False
     return True
+
+
+async def _first(context: Context) -> None:
+    """Have what there is on the schedule, before the watches take the processor to tell the same again."""
+    if context.options.backup_image:
+        # Before the services that list them.
+        await context.backup_intake.first_look(context.cluster)
+    await context.intake.first_look(context.cluster)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_SECONDS):
+            await context.controller.queue.idle()
 
 
 async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event, began: Callable[[], None]) -> None:
@@ -128,6 +183,11 @@ async def watch(context: Context, namespaces: Sequence[str], stop: asyncio.Event
     """
     while not stop.is_set() and not await served(context):  # noqa: ASYNC110 - the API server tells nobody that it is back
         await asyncio.sleep(1)
+    stopped = asyncio.create_task(stop.wait())
+    first = asyncio.create_task(_first(context))
+    await asyncio.wait((stopped, first), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    first.cancel()
     if stop.is_set():
         return
     began()

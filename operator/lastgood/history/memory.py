@@ -86,11 +86,11 @@ class Memory:
     async def hourly(self, since: int, until: int) -> AsyncIterator[Sequence[Hour]]:
         """Sums of all series, an hour at a time."""
         async for rows in self.replay(since * HOUR, until * HOUR):
-            sums: dict[Series, tuple[float, float]] = {}
+            sums: dict[Series, tuple[float, float, int]] = {}
             for row in rows:
-                bad, total = sums.get(row.series, (0.0, 0.0))
-                sums[row.series] = (bad + row.bad, total + row.total)
-            yield [Hour(series, rows[0].minute // HOUR, *both) for series, both in sums.items()]
+                bad, total, minutes = sums.get(row.series, (0.0, 0.0, 0))
+                sums[row.series] = (bad + row.bad, total + row.total, minutes + 1)
+            yield [Hour(series, rows[0].minute // HOUR, *summed) for series, summed in sums.items()]
 
     async def prune(self, before: int) -> None:
         """Forget hours that ended before this minute."""

@@ -51,9 +51,9 @@ def unpack(hour: int, blob: bytes) -> Cells:
     }
 
 
-def summed(cells: Cells) -> tuple[float, float]:
-    """Bad and total of all minutes."""
-    return sum(bad for bad, _, _ in cells.values()), sum(total for _, total, _ in cells.values())
+def summed(cells: Cells) -> tuple[float, float, int]:
+    """Bad and total of all minutes, and how many those are."""
+    return sum(bad for bad, _, _ in cells.values()), sum(total for _, total, _ in cells.values()), len(cells)
 
 
 def grouped(rows: Iterable[tuple[int, int, float, float, float | None]]) -> dict[int, Cells]:

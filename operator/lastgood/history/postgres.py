@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS lastgood_hours (
     hour int NOT NULL, series int NOT NULL, packed bytea NOT NULL, PRIMARY KEY (hour, series));
 CREATE TABLE IF NOT EXISTS lastgood_sums (
     hour int NOT NULL, series int NOT NULL, bad float8 NOT NULL, total float8 NOT NULL, PRIMARY KEY (hour, series));
+-- Hours that were summed up without it are taken for whole.
+ALTER TABLE lastgood_sums ADD COLUMN IF NOT EXISTS minutes smallint NOT NULL DEFAULT 60;
 """
 _INSERT = """
 INSERT INTO lastgood_minutes SELECT * FROM unnest(%s::int[], %s::int[], %s::float8[], %s::float8[], %s::float8[])
@@ -44,8 +46,9 @@ INSERT INTO lastgood_hours SELECT %s, * FROM unnest(%s::int[], %s::bytea[])
 ON CONFLICT (hour, series) DO UPDATE SET packed = excluded.packed
 """
 _SUM = """
-INSERT INTO lastgood_sums SELECT %s, * FROM unnest(%s::int[], %s::float8[], %s::float8[])
-ON CONFLICT (hour, series) DO UPDATE SET bad = excluded.bad, total = excluded.total
+INSERT INTO lastgood_sums (hour, series, bad, total, minutes)
+SELECT %s, * FROM unnest(%s::int[], %s::float8[], %s::float8[], %s::smallint[])
+ON CONFLICT (hour, series) DO UPDATE SET bad = excluded.bad, total = excluded.total, minutes = excluded.minutes
 """
 _LOOSE = "SELECT series, minute, bad, total, value FROM lastgood_minutes WHERE minute >= %s AND minute < %s"
 _SPAN = f"""
@@ -176,10 +179,11 @@ class Postgres:
         found = grouped(_cells(await cursor.fetchall()))
         packed = await self._packed(cursor, hour, list(found))
         merged = [packed.get(series, {}) | cells for series, cells in found.items()]
-        bad, total = zip(*map(summed, merged), strict=True)
+        bad, total, minutes = zip(*map(summed, merged), strict=True)
         blobs = [pack(hour, cells) for cells in merged]
         await cursor.execute(_MERGE, (hour, list(found), blobs))
-        await cursor.execute(_SUM, (hour, list(found), [float(n) for n in bad], [float(n) for n in total]))
+        sums = ([float(n) for n in bad], [float(n) for n in total], list(minutes))
+        await cursor.execute(_SUM, (hour, list(found), *sums))
 
     async def _packed(self, cursor: Cursor, hour: int, series: list[int]) -> dict[int, Cells]:
         asked = "SELECT series, packed FROM lastgood_hours WHERE hour = %s AND series = ANY(%s)"
@@ -209,14 +213,14 @@ class Postgres:
         return range(0) if first is None or last is None else range(max(first, since), min(last + 1, until))
 
     async def _sums(self, cursor: Cursor, hour: int) -> list[Hour]:
-        await cursor.execute("SELECT series, bad, total FROM lastgood_sums WHERE hour = %s", (hour,))
-        sums = {series: (bad, total) for series, bad, total in await cursor.fetchall()}
+        await cursor.execute("SELECT series, bad, total, minutes FROM lastgood_sums WHERE hour = %s", (hour,))
+        sums = {series: (bad, total, minutes) for series, bad, total, minutes in await cursor.fetchall()}
         await cursor.execute(_LOOSE, (hour * HOUR, (hour + 1) * HOUR))
         loose = grouped(_cells(await cursor.fetchall()))
         # What came late may replace a minute that is packed: only the whole hour tells.
         packed = await self._packed(cursor, hour, [series for series in loose if series in sums])
         sums |= {series: summed(packed.get(series, {}) | cells) for series, cells in loose.items()}
-        return [Hour(self._series[number], hour, *both) for number, both in sums.items() if number in self._series]
+        return [Hour(self._series[number], hour, *found) for number, found in sums.items() if number in self._series]
 
     async def _hour(self, cursor: Cursor, hour: int) -> list[Minute]:
         await cursor.execute("SELECT series, packed FROM lastgood_hours WHERE hour = %s", (hour,))

@@ -31,8 +31,10 @@ CREATE TABLE IF NOT EXISTS hours (
     hour INTEGER NOT NULL, series INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (hour, series)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sums (
     hour INTEGER NOT NULL, series INTEGER NOT NULL, bad REAL NOT NULL, total REAL NOT NULL,
-    PRIMARY KEY (hour, series)) WITHOUT ROWID;
+    minutes INTEGER NOT NULL DEFAULT 60, PRIMARY KEY (hour, series)) WITHOUT ROWID;
 """
+# Hours of a file that was begun without it are taken for whole.
+_ADDED = "ALTER TABLE sums ADD COLUMN minutes INTEGER NOT NULL DEFAULT 60"
 _SPAN = f"""
 SELECT min(h), max(h) FROM (
     SELECT min(hour) AS h FROM hours UNION ALL SELECT max(hour) FROM hours
@@ -122,6 +124,8 @@ class Sqlite:
                 if self._max_pages:
                     db.execute(f"PRAGMA max_page_count = {self._max_pages}")
                 db.executescript(_SCHEMA)
+                if not db.execute("SELECT 1 FROM pragma_table_info('sums') WHERE name = 'minutes'").fetchone():
+                    db.execute(_ADDED)
                 known = db.execute("SELECT id, namespace, service, objective FROM series").fetchall()
             except BaseException:
                 db.close()
@@ -179,7 +183,7 @@ class Sqlite:
             for series, cells in found.items():
                 merged = self._packed(db, hour, series) | cells
                 db.execute("INSERT OR REPLACE INTO hours VALUES (?, ?, ?)", (hour, series, pack(hour, merged)))
-                db.execute("INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?)", (hour, series, *summed(merged)))
+                db.execute("INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?, ?)", (hour, series, *summed(merged)))
             db.execute(f"DELETE FROM minutes WHERE {within}", span)  # noqa: S608
 
     def _packed(self, db: sqlite3.Connection, hour: int, series: int) -> dict[int, tuple[float, float, float | None]]:
@@ -228,12 +232,12 @@ class Sqlite:
         return range(max(first, since), min(last + 1, until)) if first is not None else range(0)
 
     def _sums(self, db: sqlite3.Connection, hour: int) -> list[Hour]:
-        packed = db.execute("SELECT series, bad, total FROM sums WHERE hour = ?", (hour,))
-        sums = {series: (bad, total) for series, bad, total in packed}
+        packed = db.execute("SELECT series, bad, total, minutes FROM sums WHERE hour = ?", (hour,))
+        sums = {series: (bad, total, minutes) for series, bad, total, minutes in packed}
         for series, cells in grouped(db.execute(_LOOSE, (hour * HOUR, (hour + 1) * HOUR))).items():
             # What came late may replace a minute that is packed: only the whole hour tells.
             sums[series] = summed(self._packed(db, hour, series) | cells if series in sums else cells)
-        return [Hour(self._series[number], hour, *both) for number, both in sums.items()]
+        return [Hour(self._series[number], hour, *found) for number, found in sums.items()]
 
     def _prune(self, db: sqlite3.Connection, hour: int) -> None:
         with _Transaction(db):

@@ -22,11 +22,21 @@ _PREFIX = {
     "pods": "/api/v1",
     "configmaps": "/api/v1",
     "secrets": "/api/v1",
+    "statefulsets": "/apis/apps/v1",
+    "serviceaccounts": "/api/v1",
+    "persistentvolumeclaims": "/api/v1",
+    "jobs": "/apis/batch/v1",
+    "cronjobs": "/apis/batch/v1",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "monitoredservices": f"/apis/{GROUP}/{VERSION}",
     "servicelevelobjectives": f"/apis/{GROUP}/{VERSION}",
     "rollbacks": f"/apis/{GROUP}/{VERSION}",
+    "backupschedules": f"/apis/{GROUP}/{VERSION}",
+    "backups": f"/apis/{GROUP}/{VERSION}",
+    "restores": f"/apis/{GROUP}/{VERSION}",
 }
 _TIMEOUT = 10.0
 _PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -127,7 +137,7 @@ class KubeCluster:
         """See the port."""
         query = [("labelSelector", selector)] if selector else []
         answer = await self.request("GET", path_of(kind, namespace), query=query)
-        return list(answer["items"])
+        return list(answer["items"] or ())
 
     async def each(self, kind: str) -> AsyncIterator[Object]:
         """See the port."""
@@ -135,7 +145,7 @@ class KubeCluster:
             query = [("limit", str(_SMALL_PAGE))]
             while True:
                 page = await self.request("GET", path_of(kind, namespace), query=query, timeout=60)
-                for item in page["items"]:
+                for item in page["items"] or ():
                     yield item
                 more = page["metadata"].get("continue")
                 if not more:
@@ -149,7 +159,8 @@ class KubeCluster:
             query = [("limit", str(_PAGE))]
             while True:
                 page = await self.request("GET", path_of(kind, namespace), accept=_PARTIAL, query=query, timeout=60)
-                for item in page["items"]:
+                # A list of nothing may be null: that of names alone is.
+                for item in page["items"] or ():
                     metadata = item["metadata"]
                     found.add((metadata["namespace"], metadata["name"], metadata["uid"]))
                 more = page["metadata"].get("continue")

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import structlog
 
+from lastgood.domain.backups.current import with_points
+from lastgood.domain.backups.pods import Options
 from lastgood.domain.decide import (
     Decision,
     RecordGood,
@@ -17,15 +19,16 @@ from lastgood.domain.decide import (
 )
 from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
-from lastgood.domain.model import Key, Memory, Surroundings, TargetSeen
+from lastgood.domain.model import Good, Key, Memory, Surroundings, TargetSeen
 from lastgood.domain.objective import ObjectiveState
 from lastgood.domain.objective import event as objective_event
 from lastgood.domain.outcome import Outcome
 from lastgood.domain.ports import Cluster, ProbeFactory
 from lastgood.domain.sources import SourceFactory
 from lastgood.domain.status import from_status, signals_from_status, unseen
-from lastgood.domain.triggers import evaluate, first_due
+from lastgood.domain.triggers import Looked, evaluate, first_due
 from lastgood.services.accepting import Accepting
+from lastgood.services.ahead import at_once
 from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
 from lastgood.services.fleet import Fleet
@@ -33,8 +36,10 @@ from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
 from lastgood.services.probing import REFRESH_SECONDS, Probing
+from lastgood.services.records import is_final
+from lastgood.services.restorecontroller import RestoreController
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks, is_final
+from lastgood.services.rollbacks import Rollbacks
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
@@ -72,12 +77,14 @@ class Controller:
         sources: SourceFactory,
         minutes: Minutes,
         storm_limit: int = 5,
+        jobs: Options | None = None,
     ) -> None:
         self._table, self._metrics = table, metrics
         self._revisions = Revisions(cluster, table)
         events = Events(cluster)
         self._rollbacks = Rollbacks(cluster, table, self._revisions, metrics, events)
         self._teller = Teller(cluster, metrics, events)
+        self.restores = RestoreController(cluster, table, metrics, events, jobs or Options(image=""))
         self._around = Around(cluster, table, storm_limit=storm_limit)
         self.queue = WorkQueue(self.reconcile)
         self._accepting = Accepting(cluster, table)
@@ -112,6 +119,7 @@ class Controller:
         """Take over: what status remembers is what we go on from."""
         self._unobserved, self.leading = unobserved, True
         self._metrics.leader.set(1)
+        self.restores.lead()
         for service in self._table.services.values():
             service.loaded = False
             self.queue.add(service.key)
@@ -128,7 +136,7 @@ class Controller:
     async def run(self) -> None:
         """Probe, measure and reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self.fleet, self.queue, self.objectives, self.objective_queue):
+            for work in (self.fleet, self.queue, self.objectives, self.objective_queue, self.restores.queue):
                 group.create_task(work.run())
             group.create_task(self._keep_baselines())
 
@@ -144,6 +152,7 @@ class Controller:
         self._around.trouble_at = time.time()
         for key in self._table.services:
             self.queue.add(key)
+        self.restores.lead()
 
     def slept(self, seconds: float) -> None:
         """Count no failure for a time in which this process stood still (a paused machine) and saw nothing."""
@@ -156,6 +165,7 @@ class Controller:
         self._metrics.leader.set(0)
         self.queue.clear()
         self.objective_queue.clear()
+        self.restores.follow()
         for key in list(self._table.services):
             self.fleet.remove(key)
             self._table.services[key].prepared_for = (-1, 0)
@@ -237,6 +247,7 @@ class Controller:
         around = await self._gather(service, seen, now)
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
         await self._adopt(service, decision)
+        service.memory = with_points(service.memory, around.schedules)
         for action in decision.actions:
             match action:
                 case RecordGood():
@@ -244,6 +255,7 @@ class Controller:
                 case StartRollback():
                     await self._under_way.start(service, action)
         if decision.actions:
+            service.memory = with_points(service.memory, around.schedules)
             decision = decide(
                 service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now
             )
@@ -252,8 +264,7 @@ class Controller:
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
         if service.blocked or not decision.breaches:
             service.breach_outcome_at = 0.0
-        await self._teller.write(service, decision)
-        again = await self._under_way.carry_on(service)
+        again = await self._tell_and_carry_on(service, decision)
         if service.litter:
             # Once status no longer names them; a process that dies before this leaves it to the next one's sweep.
             await self._revisions.sweep(service)
@@ -266,6 +277,15 @@ class Controller:
         if wishes:
             self.queue.add_at(key, min(wishes) - time.time())
 
+    async def _tell_and_carry_on(self, service: Service, decision: Decision) -> float | None:
+        """Write status, and take Rollbacks further; at once where there is one, which waits for the other in time."""
+        if all(mark.outcome for mark in service.memory.marks):
+            await self._teller.write(service, decision)
+            return await self._under_way.carry_on(service)
+        telling = asyncio.create_task(self._teller.write(service, decision))
+        _, again = await at_once(telling, self._under_way.carry_on(service, telling))
+        return cast("float | None", again)
+
     async def _gather(self, service: Service, seen: TargetSeen | None, now: float) -> Surroundings:
         """Surroundings; what costs requests is only asked for when a rollback may follow."""
         plan, looked = service.plan, self.objectives.looked(service)
@@ -276,15 +296,24 @@ class Controller:
             service.breach_outcome_at = time.time()
         acting = due is not None and plan.policy != "Disabled" and all(m.outcome for m in service.memory.marks)
         target = newest_other(service.memory, seen.key) if acting and seen is not None else None
-        missing = await self._revisions.missing(service, target) if target else ()
         since = due.since if due is not None and acting else None
-        around = await self._around.look(service, since=since, missing=missing, objectives=looked)
+        around, missing = await self._look_around(service, since, target, looked)
+        around = replace(around, missing_configs=missing)
         if any(track.rings is not None for track in service.tracks.values()):
             around = replace(around, history=self._history())
         soaking = candidate(plan, track(service.memory, seen, now), seen, None, now)
         if soaking is not None and soaking.look:
             around = replace(around, rollout=await self._revisions.rollout(service))
         return around
+
+    async def _look_around(
+        self, service: Service, since: float | None, target: Good | None, looked: Mapping[str, Looked]
+    ) -> tuple[Surroundings, tuple[str, ...]]:
+        look = self._around.look(service, since=since, missing=(), objectives=looked)
+        if target is None:
+            return await look, ()
+        around, missing = await at_once(look, self._revisions.missing(service, target))
+        return around, missing
 
     async def _adopt(self, service: Service, decision: Decision) -> None:
         """Go on with what was decided, and begin to measure anew when another revision runs."""
@@ -316,6 +345,8 @@ class Controller:
 
     def signals(self, service: Service, status: Mapping[str, Any]) -> None:
         """Signals were raised, or have ended: whoever takes them writes them into status."""
+        if not status.get("signals") and not service.status.get("signals") and not service.memory.signals:
+            return
         try:
             raised = signals_from_status(status)
         except (KeyError, ValueError, TypeError) as error:

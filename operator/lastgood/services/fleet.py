@@ -131,9 +131,12 @@ class Fleet:
     async def run(self) -> None:
         """Run until cancelled."""
         loop = asyncio.get_running_loop()
+        beat = loop.time()
         try:
             while True:
                 now = loop.time()
+                # Kept where it came late: else each delay moves all ticks after it, and more probes than due wait.
+                beat = beat if now - beat < TICK else now
                 while self._heap and self._heap[0][0] <= now:
                     slot = heapq.heappop(self._heap)[2]
                     if slot.gone:
@@ -148,15 +151,16 @@ class Fleet:
                     slot.due += slot.interval * (missed + 1)
                     self._push(slot)
                 self._wake.clear()
-                wait = max(TICK, self._heap[0][0] - now) if self._heap else None
-                if wait == TICK:
-                    await asyncio.sleep(TICK)
+                beat += TICK
+                if self._heap and self._heap[0][0] <= beat:
+                    await asyncio.sleep(beat - loop.time())
                 else:
                     try:
-                        async with asyncio.timeout(wait):
+                        async with asyncio.timeout(self._heap[0][0] - now if self._heap else None):
                             await self._wake.wait()
                     except TimeoutError:
                         pass
+                    beat = loop.time()
         finally:
             # Those that end make room for those that wait, which must not start now.
             self._queues.clear()

@@ -12,7 +12,7 @@ from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.model import Key
 from lastgood.domain.objective_plan import objective_plan
-from lastgood.domain.observed import sketch, version_number, written_at
+from lastgood.domain.observed import Sketch, sketch, version_number, written_at
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import MISSING, config_hash
 from lastgood.domain.status import plan_of
@@ -32,6 +32,31 @@ class Intake:
 
     def __init__(self, table: Table, controller: Controller, metrics: Metrics) -> None:
         self._table, self._controller, self._metrics = table, controller, metrics
+        self._first: dict[Key, Sketch] = {}
+        """All Deployments, while the first look lasts and nobody knows whose targets they are."""
+        self._read: dict[Key, int] = {}
+        """Resource versions of targets that the first look read and the watch has not told yet."""
+
+    async def first_look(self, cluster: Cluster) -> None:
+        """Read what there is, before the watches tell it one by one at several times the cost.
+
+        Deployments first: a watch that tells of them before it tells of their services tells in vain, and asking for
+        each takes long. What changes meanwhile the watches tell; what goes is pruned.
+        """
+        try:
+            async for body in cluster.each("deployments"):
+                self._first[_key(body)] = sketch(body)
+            for kind, take in (
+                ("rollbacks", self.rollback),
+                ("servicelevelobjectives", self.objective),
+                ("monitoredservices", self.service),
+            ):
+                async for body in cluster.each(kind):
+                    take(body, deleted=False)
+        except (ClusterError, KeyError, ValueError, TypeError) as error:
+            _log.info("not all read at once, the watches will tell", error=str(error))
+        finally:
+            self._first = {}
 
     def service(self, body: Object, *, deleted: bool) -> None:
         """A MonitoredService came, changed or went."""
@@ -68,6 +93,10 @@ class Intake:
         else:
             fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=spec, status=status)
             self._table.put_service(fresh)
+            target = (key[0], plan.target)
+            if target in self._first:
+                self._table.put_deployment(target, self._first[target])
+                self._read[target] = self._first[target].resource_version
         self._metrics.services.set(len(self._table.services))
         self._objectives_of(key[0], plan.objectives)
         self._controller.queue.add(key)
@@ -88,14 +117,32 @@ class Intake:
         if service:
             self._controller.queue.add((place[0], service))
 
+    def restore(self, body: Object, *, deleted: bool) -> None:
+        """A Restore came, changed or went."""
+        place = _key(body)
+        if deleted:
+            self._table.restores.pop(place, None)
+            self._controller.restores.queue.forget(place)
+        else:
+            self._table.put_restore(body)
+            self._controller.restores.queue.add(place)
+        rollback = self._table.rollbacks.get((place[0], (body.get("spec") or {}).get("rollback") or ""))
+        if rollback is not None:
+            # The Rollback that it is a part of goes on as it does.
+            self._controller.queue.add((place[0], rollback["spec"]["service"]))
+
     def deployment(self, body: Object, *, deleted: bool) -> None:
         """A Deployment came, changed or went."""
         place = _key(body)
         users = self._table.by_target.get(place)
         if not users:
             return
+        read = self._read.pop(place, 0)
         if deleted:
             self._table.deployments.pop(place, None)
+        elif read and read == version_number(body):
+            # As the first look found it; those whose target it is have looked at it, or will.
+            return
         else:
             try:
                 self._table.put_deployment(place, sketch(body))
@@ -124,10 +171,13 @@ class Intake:
                 ("monitoredservices", self._drop_service),
                 ("rollbacks", self._drop_rollback),
                 ("servicelevelobjectives", self._drop_objective),
+                ("deployments", self._drop_deployment),
+                *((("restores", self._drop_restore),) if self._table.backups.enabled else ()),
             ):
                 known = self._known(kind)
                 there = await cluster.list_names(kind)
-                for entry in known - there:
+                # One that was made anew while we asked is another one, under the same name.
+                for entry in (known - there) & self._known(kind):
                     drop((entry[0], entry[1]))
         except ClusterError as error:
             _log.info("not pruned", error=str(error))
@@ -135,8 +185,12 @@ class Intake:
     def _known(self, kind: str) -> set[tuple[str, str, str]]:
         if kind == "rollbacks":
             return {(*place, rb["metadata"]["uid"]) for place, rb in self._table.rollbacks.items()}
+        if kind == "restores":
+            return {(*place, r["metadata"]["uid"]) for place, r in self._table.restores.items()}
         if kind == "servicelevelobjectives":
             return {(*key, objective.uid) for key, objective in self._table.objectives.items()}
+        if kind == "deployments":
+            return {(*place, seen.uid) for place, seen in self._table.deployments.items()}
         return {(*key, service.uid) for key, service in self._table.services.items()}
 
     def _drop_service(self, key: Key) -> Any:
@@ -175,8 +229,14 @@ class Intake:
             if (namespace, name) in self._table.objectives:
                 self._controller.objective_queue.add((namespace, name))
 
+    def _drop_deployment(self, place: Key) -> Any:
+        self.deployment({"metadata": {"namespace": place[0], "name": place[1]}}, deleted=True)
+
     def _drop_objective(self, place: Key) -> Any:
         self.objective({"metadata": {"namespace": place[0], "name": place[1]}}, deleted=True)
+
+    def _drop_restore(self, place: Key) -> Any:
+        self._table.restores.pop(place, None)
 
     def _drop_rollback(self, place: Key) -> Any:
         self._table.rollbacks.pop(place, None)

@@ -4,12 +4,15 @@ What is counted for every probe is kept in plain numbers and made into metrics w
 prometheus_client takes a lock, a histogram three, and a label set of its own for each service a kilobyte.
 """
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,10 +21,11 @@ from lastgood.domain.model import Key
 from lastgood.domain.objective import ObjectiveState, Standing
 from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.track import Track
-from lastgood.domain.window import Aggregate
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_LAG = (0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5)
+_LONG = (30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+_LAG = (0.01, 0.025, 0.05, 0.055, 0.06, 0.075, 0.1, 0.25, 0.5, 1, 5)
+"""Close together beyond a tick's length: a quantile is interpolated, and there is where the latest of a tick are."""
 
 
 class Spread:
@@ -53,6 +57,16 @@ class _OfOneKind:
         self.seconds = Spread(_FAST)
 
 
+@dataclass(frozen=True, slots=True)
+class BackupsShown:
+    """What is told of one schedule."""
+
+    ages: Mapping[str, float | None]
+    """By repository: the last time that can be recovered."""
+    restored_at: float | None
+    status: Mapping[str, Any]
+
+
 _STANDINGS = {Standing.MET: 0, Standing.AT_RISK: 1, Standing.BREACHED: 2, Standing.UNKNOWN: -1}
 
 
@@ -77,13 +91,10 @@ class _Measuring(Collector):
             "lastgood_objective_budget_exhausted_seconds", "Forecast: until the budget is spent.", labels=names
         )
         samples = CounterMetricFamily("lastgood_source_samples", "Samples of sources.", labels=["kind", "result"])
-        answers = CounterMetricFamily(
-            "lastgood_http_answers", "Answers to probes.", labels=["namespace", "service", "class", "code"]
-        )
         for key, (track, state) in list(self._metrics.objectives.items()):
             standing.add_metric(key, _STANDINGS[state.state])
-            if isinstance(track.seen, Aggregate) and track.seen.value is not None:
-                value.add_metric(key, track.seen.value)
+            if track.value is not None:
+                value.add_metric(key, track.value)
             burn = track.burn
             if burn is not None and burn.left is not None:
                 left.add_metric(key, burn.left)
@@ -94,9 +105,49 @@ class _Measuring(Collector):
                     exhausted.add_metric(key, burn.exhausted_in)
         for (kind, result), count in list(self._metrics.samples.items()):
             samples.add_metric([kind, result], count)
-        for (namespace, service, code), count in list(self._metrics.answers.items()):
-            answers.add_metric([namespace, service, f"{code // 100}xx", str(code)], count)
-        yield from (standing, value, left, burning, exhausted, samples, answers)
+        yield from (standing, value, left, burning, exhausted, samples)
+
+
+class _BackingUp(Collector):
+    """Tells how schedules stand. Called in a thread of the web server's: looks at copies."""
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, with their samples as they are now."""
+        names, now = ["namespace", "schedule"], time.time()
+        age = GaugeMetricFamily(
+            "lastgood_backup_age_seconds", "Age of the last time that can be recovered.", labels=[*names, "repository"]
+        )
+        points = GaugeMetricFamily("lastgood_backup_points", "Usable points.", labels=[*names, "repository"])
+        size = GaugeMetricFamily("lastgood_backup_repository_bytes", "Size.", labels=[*names, "repository"])
+        took = GaugeMetricFamily("lastgood_backup_run_seconds", "Of the newest good run.", labels=[*names, "task"])
+        verified = GaugeMetricFamily(
+            "lastgood_backup_verified_age_seconds", "Since a restore test last passed.", labels=names
+        )
+        met = GaugeMetricFamily(
+            "lastgood_backup_condition", "1 true, 0 false, -1 unknown.", labels=[*names, "condition"]
+        )
+        runs = CounterMetricFamily("lastgood_backup_runs", "Ended runs.", labels=[*names, "task", "result"])
+        for key, shown in list(self._metrics.backups.items()):
+            for repository, until in shown.ages.items():
+                if until is not None:
+                    age.add_metric([*key, repository], max(0.0, now - until))
+            for entry in shown.status.get("repositories") or ():
+                points.add_metric([*key, entry["name"]], entry.get("points") or 0)
+                size.add_metric([*key, entry["name"]], entry.get("sizeBytes") or 0)
+            for run in shown.status.get("runs") or ():
+                if run.get("lastSuccess"):
+                    took.add_metric([*key, run["name"]], run.get("seconds") or 0)
+            if shown.restored_at is not None:
+                verified.add_metric(key, max(0.0, now - shown.restored_at))
+            for condition in shown.status.get("conditions") or ():
+                value = {"True": 1, "False": 0}.get(condition["status"], -1)
+                met.add_metric([*key, condition["type"]], value)
+        for place, count in list(self._metrics.backup_runs.items()):
+            runs.add_metric(place, count)
+        yield from (age, points, size, took, verified, met, runs)
 
 
 class _Probing(Collector):
@@ -110,17 +161,12 @@ class _Probing(Collector):
         outcomes = CounterMetricFamily("lastgood_probe_outcomes", "Probe outcomes.", labels=["kind", "reason"])
         durations = HistogramMetricFamily("lastgood_probe_duration_seconds", "Duration of probes.", labels=["kind"])
         lag = HistogramMetricFamily("lastgood_probe_start_lag_seconds", "How late probes start after they are due.")
-        health = GaugeMetricFamily(
-            "lastgood_service_healthy", "1 healthy, 0 failing, -1 unknown.", labels=["namespace", "service"]
-        )
         for kind, seen in list(self._metrics.probes.items()):
             for reason, count in list(seen.reasons.items()):
                 outcomes.add_metric([kind, str(reason)], count)
             seen.seconds.add_to(durations, kind)
         self._metrics.lag.add_to(lag)
-        for key, value in list(self._metrics.health.items()):
-            health.add_metric(key, value)
-        yield from (outcomes, durations, lag, health)
+        yield from (outcomes, durations, lag)
 
 
 class Metrics:
@@ -142,6 +188,11 @@ class Metrics:
         self.sample_lag = Spread(_LAG)
         self.registry.register(_Probing(self))
         self.registry.register(_Measuring(self))
+        self.backups: dict[Key, BackupsShown] = {}
+        """By schedule: as last judged."""
+        self.backup_runs: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
+        """By namespace, schedule, task and result."""
+        self.registry.register(_BackingUp(self))
         self.skipped = Counter(
             "lastgood_probe_skipped",
             "Probes not started because the one before was still in flight.",
@@ -154,6 +205,13 @@ class Metrics:
             registry=self.registry,
         )
         self.rollbacks = Counter("lastgood_rollbacks", "Ended rollbacks.", ["result", "reason"], registry=self.registry)
+        self.restores = Counter("lastgood_restores", "Ended restores.", ["result", "reason"], registry=self.registry)
+        self.restore_seconds = Histogram(
+            "lastgood_restore_seconds",
+            "From the start to the end of restores that succeeded.",
+            buckets=_LONG,
+            registry=self.registry,
+        )
         self.writes = Counter(
             "lastgood_api_writes", "Writes to the API server.", ["verb", "kind", "status"], registry=self.registry
         )
@@ -178,6 +236,30 @@ class Metrics:
             registry=self.registry,
         )
 
+    def page(self) -> bytes:
+        """All metrics in Prometheus' text format.
+
+        What every service has is written here: the library takes some ten times as long for a line, and while a
+        thread computes, each turn of the event loop waits for it. Names of objects need no escape.
+        """
+        answers = (
+            f'lastgood_http_answers_total{{class="{code // 100}xx",code="{code}",'
+            f'namespace="{namespace}",service="{service}"}} {count}.0\n'
+            for (namespace, service, code), count in list(self.answers.items())
+        )
+        health = (
+            f'lastgood_service_healthy{{namespace="{namespace}",service="{service}"}} {value}.0\n'
+            for (namespace, service), value in list(self.health.items())
+        )
+        own = (
+            "# HELP lastgood_http_answers_total Answers to probes.\n# TYPE lastgood_http_answers_total counter\n",
+            *answers,
+            "# HELP lastgood_service_healthy 1 healthy, 0 failing, -1 unknown.\n",
+            "# TYPE lastgood_service_healthy gauge\n",
+            *health,
+        )
+        return generate_latest(self.registry) + "".join(own).encode()
+
     def count_outcome(self, kind: str, outcome: Outcome) -> None:
         """Count one run of a probe."""
         seen = self.probes[kind]
@@ -197,6 +279,20 @@ class Metrics:
     def count_sample(self, kind: str, sample: Sample) -> None:
         """Count one look of a source."""
         self.samples[(kind, str(sample.reason) if isinstance(sample, Nothing) else "OK")] += 1
+
+    def show_backups(
+        self, key: Key, ages: Mapping[str, float | None], restored_at: float | None, status: Mapping[str, Any]
+    ) -> None:
+        """Tell of a schedule from now on what was judged, until it is dropped from ``backups``."""
+        self.backups[key] = BackupsShown(ages, restored_at, status)
+
+    def count_runs(self, key: Key, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> None:
+        """Count the runs that have ended since, by what status said and says."""
+        old = {run["name"]: run for run in before}
+        for run in after:
+            for field, result in (("lastSuccess", "succeeded"), ("lastFailure", "failed")):
+                if run.get(field) and run.get(field) != old.get(run["name"], {}).get(field):
+                    self.backup_runs[(*key, run["name"], result)] += 1
 
     def count_write(self, verb: str, kind: str, status: int) -> None:
         """Count one write to the API server."""

@@ -119,7 +119,7 @@ class Minutes:
         async for hours in self._history.hourly(first, hour - FINE_HOURS):
             for h in hours:
                 if (track := by_series.get(h.series)) is not None:
-                    track.load([(h.hour, h.bad, h.total)], [], now)
+                    track.load([(h.hour, h.bad, h.total, 60.0 * h.minutes)], [], now)
         async for minutes in self._history.replay((hour - FINE_HOURS) * 60, math.floor(now / 60)):
             grouped: dict[Series, list[tuple[int, float, float]]] = {}
             for row in minutes:

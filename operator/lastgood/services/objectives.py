@@ -78,7 +78,8 @@ class Objectives:
     def remove(self, service: Service) -> None:
         """Stop measuring a service."""
         self.fleet.remove(service.key)
-        for name in service.tracks:
+        for name, track in service.tracks.items():
+            self._settle(service, name, track)
             self._metrics.objectives.pop((*service.key, name), None)
         service.tracks, service.measured_for, service.baseline_of = {}, (0, 0), ""
 
@@ -109,6 +110,9 @@ class Objectives:
         for name, track in measured.tracks.items():
             if track.rings is not None and service.tracks.get(name) is not track:
                 self.minutes.want(service.key, name, track)
+        for name, track in service.tracks.items():
+            if measured.tracks.get(name) is not track:
+                self._settle(service, name, track)
         for name in service.tracks.keys() - measured.tracks.keys():
             self._metrics.objectives.pop((*service.key, name), None)
         service.tracks, service.measured_for, service.baseline_of = measured.tracks, measured_for, ""
@@ -142,6 +146,12 @@ class Objectives:
         service.baseline_of = ""
 
     @staticmethod
+    def _settle(service: Service, name: str, track: Track) -> None:
+        """Remember what only the track knows of a state, before it goes: when the latest sample came."""
+        if (state := service.memory.objectives.get(name)) is not None:
+            cast("dict[str, ObjectiveState]", service.memory.objectives)[name] = track.settled(state)
+
+    @staticmethod
     def looked(service: Service) -> dict[str, Looked]:
         """What triggers look at."""
         memory = service.memory
@@ -153,17 +163,24 @@ class Objectives:
 
     def _take(self, service: Service, name: str, track: Track, sample: Sample, now: float) -> None:
         memory = service.memory
-        before = memory.objectives.get(name, _NEW)
-        steady = memory.complete_since is not None and all(mark.outcome for mark in memory.marks)
+        before, burnt = memory.objectives.get(name, _NEW), track.burn
+        steady = (
+            track.recorder is not None
+            and memory.complete_since is not None
+            and all(mark.outcome for mark in memory.marks)
+        )
         state, minute = track.take(sample, before, now, steady=steady)
         if minute is not None:
             self.minutes.put(service.key, name, minute)
+        if state is before and track.burn is burnt and self._settled(memory, name, track, state):
+            # Most of all samples end here.
+            return
         self._metrics.objectives[(*service.key, name)] = (track, state)
         changed = flipped(before, state) or name not in memory.objectives
         if changed:
             service.memory = memory = replace(memory, objectives={**memory.objectives, name: state})
         else:
-            # Nothing that anybody compares has changed: in place, since this is most of all samples.
+            # Nothing that anybody compares has changed: in place.
             cast("dict[str, ObjectiveState]", memory.objectives)[name] = state
         urgent = self._note_fine(service, name, track, state, now)
         urgent = self._follow_triggers(service, name, track, state, now) or urgent
@@ -178,6 +195,14 @@ class Objectives:
             self._look(service.key)
         if (before.state, before.severity) != (state.state, state.severity):
             self._on_flip(service, name, before, state)
+
+    @staticmethod
+    def _settled(memory: Memory, name: str, track: Track, state: ObjectiveState) -> bool:
+        """Whether all that follows from a state that has not changed was seen to already."""
+        if track.triggers and not (track.steady_triggers and memory.runs.keys().isdisjoint(track.run_keys)):
+            return False
+        fine = state.state in _FINE and not state.failing
+        return (name in memory.fine) is fine and (not fine or memory.proofs.get(name) == track.definition)
 
     @staticmethod
     def _note_fine(service: Service, name: str, track: Track, state: ObjectiveState, now: float) -> bool:

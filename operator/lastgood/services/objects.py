@@ -41,6 +41,7 @@ def rollback_object(service: Service, action: StartRollback) -> Object:
             "reason": action.message,
             "needsApproval": action.needs_approval,
             "dryRun": action.dry_run,
+            **({"data": "Restore"} if action.data else {}),
             "trigger": {
                 "type": str(action.trigger),
                 **({"name": action.trigger_name} if action.trigger_name else {}),

@@ -140,6 +140,14 @@ class Revisions:
 
     async def missing(self, service: Service, good: Good) -> tuple[str, ...]:
         """What a good revision names that is neither there nor kept. ConfigMaps are kept with the revision."""
+        return (await self.whole(service, good))[2]
+
+    async def whole(self, service: Service, good: Good) -> tuple[Object, str, tuple[str, ...]]:
+        """The ControllerRevision of a good revision, what keeps it from being used, and all that is missing."""
+        (found, problem), gone = await asyncio.gather(self.kept(service, good), self._secrets_gone(service, good))
+        return found, problem, (*gone, problem) if problem else tuple(gone)
+
+    async def _secrets_gone(self, service: Service, good: Good) -> list[str]:
         namespace, gone = service.key[0], list[str]()
         copies = await self.copies.kept(namespace, good) if service.plan.copy_secrets else {}
         for config in good.configs:
@@ -152,8 +160,7 @@ class Revisions:
             except ClusterError as error:
                 if error.status != 403:
                     raise
-        _, problem = await self.kept(service, good)
-        return (*gone, problem) if problem else tuple(gone)
+        return gone
 
     async def kept(self, service: Service, good: Good) -> tuple[Object, str]:
         """The ControllerRevision of a good revision, and what keeps it from being used; empty when nothing does."""

@@ -1,9 +1,10 @@
 """Carries out what `domain.rollback.advance` says, one step at a time, each told in the Rollback's status."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -13,11 +14,14 @@ from lastgood.domain.model import Good, Memory, TargetSeen
 from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import difference
-from lastgood.domain.rollback import FINAL, STEPS, Do, Next, RollbackSeen, advance, find_target, outcome_of
+from lastgood.domain.rollback import STEPS, Do, Next, advance
 from lastgood.domain.status import configs_to_status, merge_conditions
+from lastgood.services.ahead import Ahead, Facts, at_once, gather
+from lastgood.services.datapart import DataPart
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.putback import PutBack, template_patch
+from lastgood.services.records import AWAITING_APPROVAL, rollback_seen
 from lastgood.services.revisions import Revisions
 from lastgood.services.table import Service, Table
 
@@ -25,43 +29,8 @@ _log = structlog.get_logger(__name__)
 _CONFLICT = frozenset({409, 422})
 _TRIES = 5
 _NOTHING = Memory()
-AWAITING_APPROVAL = "AwaitingApproval"
-"""Phase of a Rollback that waits for a person."""
-
-
-def rollback_seen(body: Mapping[str, Any]) -> RollbackSeen:
-    """What the domain looks at, out of a Rollback object."""
-    spec, status = body["spec"], body.get("status") or {}
-    to, trigger = spec.get("to") or {}, spec.get("trigger") or {}
-    steps = {s["name"]: s for s in status.get("steps") or ()}
-    executed = steps.get("Executed", {})
-    return RollbackSeen(
-        name=body["metadata"]["name"],
-        uid=body["metadata"]["uid"],
-        service=spec["service"],
-        phase=phase_of(body),
-        done=frozenset(n for n, s in steps.items() if s["state"] == "Done"),
-        revision=to.get("revision"),
-        version=to.get("version"),
-        bad_key=trigger.get("badKey") or "",
-        # Once identified the target stays, however the ledger moves on.
-        target_key=(status.get("to") or {}).get("key") or trigger.get("targetKey") or "",
-        needs_approval=bool(spec.get("needsApproval")),
-        approval=spec.get("approval") or "",
-        dry_run=bool(spec.get("dryRun")),
-        executed_at=from_text(executed["at"]) if executed.get("state") == "Done" and executed.get("at") else None,
-        from_template_hash=(status.get("from") or {}).get("templateHash") or "",
-        config_maps=_config_maps(status),
-        kept_as=(status.get("from") or {}).get("snapshot") or "",
-    )
-
-
-def _config_maps(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    before, after = (
-        {c["name"]: c.get("hash") for c in (status.get(side) or {}).get("configs") or () if c["kind"] == "ConfigMap"}
-        for side in ("from", "to")
-    )
-    return tuple((name, before.get(name, ""), good) for name, good in after.items() if before.get(name) != good)
+DATA_SECONDS = 5.0
+"""How often a Rollback looks that waits for its Restores and hears nothing of them."""
 
 
 class Rollbacks:
@@ -70,24 +39,28 @@ class Rollbacks:
     def __init__(self, cluster: Cluster, table: Table, revisions: Revisions, metrics: Metrics, events: Events) -> None:
         self._cluster, self._table, self._revisions, self._metrics = cluster, table, revisions, metrics
         self._events = events
+        self._data = DataPart(cluster, table)
         self._put_back = PutBack(cluster, table, revisions.copies)
 
-    async def carry_on(self, body: Object, service: Service | None) -> tuple[Object, float | None]:
-        """Do all that can be done now. Returns the Rollback as it stands and when to look again."""
+    async def carry_on(
+        self, body: Object, service: Service | None, told: asyncio.Future[None] | None = None
+    ) -> tuple[Object, float | None]:
+        """Do all that can be done now. Returns the Rollback as it stands and when to look again.
+
+        ``told`` is a write of the service's own status: nothing is put back before it has succeeded.
+        """
+        ahead = Ahead()
         for _ in range(len(STEPS) + _TRIES):
-            seen, deployment = await self._revisions.see_fresh(service) if service else (None, None)
-            rollback = rollback_seen(body)
-            missing: tuple[str, ...] = ()
-            if service and not rollback.done & {"Prepared"}:
-                target = find_target(rollback, service.memory, seen)
-                missing = await self._revisions.missing(service, target) if target else ()
+            rollback = rollback_seen(body, await self._data.parts(body))
+            facts = ahead.take() or (await gather(self._revisions, rollback, service) if service else Facts())
             now = time.time()
             todo = advance(
                 rollback=rollback,
                 plan=service.plan if service else None,
                 memory=service.memory if service else _NOTHING,
-                seen=seen,
-                missing=missing,
+                seen=facts.seen,
+                # What is missing keeps a rollback from being prepared; what was prepared is patched or fails by itself.
+                missing=facts.missing,
                 now=now,
             )
             if todo.do is Do.NOTHING:
@@ -95,15 +68,23 @@ class Rollbacks:
             if todo.do in {Do.WAIT, Do.AWAIT_APPROVAL}:
                 phase = AWAITING_APPROVAL if todo.do is Do.AWAIT_APPROVAL else "Running"
                 body = await self._tell(body, todo, "Running", phase=phase)
-                return body, todo.recheck_at
-            body = await self._do(body, todo, service, seen, deployment)
+                again = time.time() + DATA_SECONDS if rollback.parts else None
+                return body, todo.recheck_at if todo.recheck_at is not None else again
+            body = await self._do(body, todo, service, facts, ahead, told)
             if todo.do in {Do.FAIL, Do.REFUSE, Do.DOCUMENT, Do.REHEARSE}:
                 return body, None
         return body, time.time() + 1
 
     async def _do(
-        self, body: Object, todo: Next, service: Service | None, seen: TargetSeen | None, deployment: Object | None
+        self,
+        body: Object,
+        todo: Next,
+        service: Service | None,
+        facts: Facts,
+        ahead: Ahead,
+        told: asyncio.Future[None] | None,
     ) -> Object:
+        seen, deployment = facts.seen, facts.deployment
         if service is None or seen is None or deployment is None or todo.target is None:
             if todo.do is Do.REFUSE:
                 return await self._end(body, todo, service, "Refused")
@@ -111,16 +92,16 @@ class Rollbacks:
         target = todo.target
         match todo.do:
             case Do.IDENTIFY:
-                return await self._identify(body, todo, seen, target)
+                return await self._identify(body, todo, service, seen, deployment, target, ahead)
             case Do.PREPARE:
-                return await self._prepare(body, todo, service, seen, deployment, target)
+                return await self._prepare(body, todo, service, facts, seen, deployment, target, ahead)
             case Do.ADOPT:
                 message = f"the patch to {target.label} had been accepted before"
                 todo = replace(todo, message=message)
                 generation = deployment["metadata"]["generation"]
                 return await self._tell(body, todo, "Done", patchedGeneration=generation)
             case Do.EXECUTE | Do.REHEARSE:
-                return await self._patch(body, todo, service, seen, deployment, target)
+                return await self._patch(body, todo, service, facts, seen, deployment, target, ahead, told)
             case Do.VALIDATE:
                 count = len(service.memory.probes)
                 todo = replace(todo, message=f"rollout of {target.label} complete and {count} of {count} probes green")
@@ -130,7 +111,16 @@ class Rollbacks:
             case _:
                 return await self._end(body, todo, service, "Failed")
 
-    async def _identify(self, body: Object, todo: Next, seen: TargetSeen, target: Good) -> Object:
+    async def _identify(
+        self,
+        body: Object,
+        todo: Next,
+        service: Service,
+        seen: TargetSeen,
+        deployment: Object,
+        target: Good,
+        ahead: Ahead,
+    ) -> Object:
         before = {
             "key": seen.key,
             "revision": seen.revision,
@@ -149,24 +139,66 @@ class Rollbacks:
             "configs": configs_to_status(target.configs),
         }
         todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
-        return await self._tell(
-            body, todo, "Done", **{"from": before, "to": after, "startedAt": to_text(time.time()), "phase": "Running"}
+        fields = {"from": before, "to": after, "startedAt": to_text(time.time()), "phase": "Running"}
+        written, name, ahead.facts = await at_once(
+            self._tell(body, todo, "Done", **fields),
+            self._revisions.snapshot(service, seen, deployment, purpose="before-rollback"),
+            gather(self._revisions, replace(rollback_seen(body), target_key=target.key), service),
         )
+        ahead.snapshot = (seen.key, name)
+        return cast("Object", written)
 
     async def _prepare(
-        self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
+        self,
+        body: Object,
+        todo: Next,
+        service: Service,
+        facts: Facts,
+        seen: TargetSeen,
+        deployment: Object,
+        target: Good,
+        ahead: Ahead,
     ) -> Object:
-        kept, problem = await self._revisions.kept(service, target)
-        if problem:
-            return await self._config_gone(body, todo, service, target, problem)
-        name = await self._revisions.snapshot(service, seen, deployment, purpose="before-rollback")
-        diff = difference(deployment["spec"]["template"], kept["data"]["template"])
+        if facts.problem:
+            return await self._config_gone(body, todo, service, target, facts.problem)
+        key, name = ahead.snapshot
+        if key != seen.key:
+            name = await self._revisions.snapshot(service, seen, deployment, purpose="before-rollback")
+        diff = difference(deployment["spec"]["template"], facts.kept["data"]["template"])
         changed = self._changed_configs(seen, target)
         told = f"the running state is kept in ControllerRevision {name}"
         if changed:
             told += f"; ConfigMaps to put back: {', '.join(changed)}"
+        fields: dict[str, Any] = {"diff": diff, "from": {"snapshot": name}}
+        if rollback_seen(body).data and not body["spec"].get("dryRun"):
+            # Created before they are noted: killed in between, the same names are found again and adopted.
+            fields["restores"] = await self._data.begin(body, service, target)
+            told += f"; data goes back by {', '.join(fields['restores']) or 'nothing: no backup point was noted'}"
         todo = replace(todo, message=told)
-        return await self._tell(body, todo, "Done", diff=diff, **{"from": {"snapshot": name}})
+        telling = self._tell(body, todo, "Done", **fields)
+        rollback = rollback_seen(body)
+        if rollback.data or (rollback.needs_approval and rollback.approval != "Approved"):
+            return await telling
+        written, ahead.facts, ahead.rehearsed = await at_once(
+            telling,
+            gather(self._revisions, rollback, service),
+            self._rehearse(service, self._patch_of(body, facts, seen, deployment, target)),
+        )
+        return cast("Object", written)
+
+    async def _rehearse(self, service: Service, patch: list[Object]) -> list[Object] | None:
+        """The patch, when the API server would accept it; why it would not is found out when that matters."""
+        try:
+            await self._cluster.json_patch("deployments", service.key[0], service.plan.target, patch, dry_run=True)
+        except ClusterError:
+            return None
+        return patch
+
+    @staticmethod
+    def _patch_of(body: Object, facts: Facts, seen: TargetSeen, deployment: Object, target: Good) -> list[Object]:
+        from_key = (body.get("status") or {}).get("from", {}).get("key", "")
+        only_configs = seen.template_hash == target.template_hash and from_key != target.key
+        return template_patch(deployment, facts.kept, body, target, restart=only_configs)
 
     @staticmethod
     def _changed_configs(seen: TargetSeen, target: Good) -> list[str]:
@@ -178,18 +210,26 @@ class Rollbacks:
         return await self._end(body, replace(todo, reason="ConfigGone", message=text), service, "Failed")
 
     async def _patch(
-        self, body: Object, todo: Next, service: Service, seen: TargetSeen, deployment: Object, target: Good
+        self,
+        body: Object,
+        todo: Next,
+        service: Service,
+        facts: Facts,
+        seen: TargetSeen,
+        deployment: Object,
+        target: Good,
+        ahead: Ahead,
+        told: asyncio.Future[None] | None,
     ) -> Object:
         rehearse = todo.do is Do.REHEARSE
-        kept, problem = await self._revisions.kept(service, target)
-        if problem:
-            return await self._config_gone(body, todo, service, target, problem)
-        from_key = (body.get("status") or {}).get("from", {}).get("key", "")
-        only_configs = seen.template_hash == target.template_hash and from_key != target.key
-        patch = template_patch(deployment, kept, body, target, restart=only_configs)
+        if facts.problem:
+            return await self._config_gone(body, todo, service, target, facts.problem)
+        patch = self._patch_of(body, facts, seen, deployment, target)
         namespace, name = service.key[0], service.plan.target
         try:
-            await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
+            # It names the version that it was made for: the same patch is the same question.
+            if patch != ahead.rehearsed:
+                await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
         except ClusterError as error:
             if error.status in _CONFLICT and await self._moved(service, deployment):
                 return body
@@ -201,7 +241,9 @@ class Rollbacks:
         if rehearse:
             text = f"the API server would accept the patch to {target.label}; nothing was changed"
             return await self._end(body, replace(todo, message=text), service, "DryRun")
-        problem = await self._put_back.configuration(service, target, kept)
+        if told is not None:
+            await told
+        problem = await self._put_back.configuration(service, target, facts.kept)
         if problem:
             todo = replace(todo, reason="ConfigNotRestored", message=problem)
             return await self._end(body, todo, service, "Failed")
@@ -261,6 +303,7 @@ class Rollbacks:
             origin = (status.get("from") or {}).get("version", "")
             took = now - from_text(status["startedAt"]) if status.get("startedAt") else 0.0
             message = f"went back from {origin} to {(status.get('to') or {}).get('version', '')} in {took:.0f}s"
+            message += todo.message
         ended = {"name": todo.step, "state": "Done" if good else "Failed", "message": message, "at": to_text(now)}
         if phase == "Refused":
             ended["state"] = "Skipped"
@@ -296,20 +339,3 @@ class Rollbacks:
         written = await self._cluster.merge_status("rollbacks", metadata["namespace"], metadata["name"], change)
         self._table.put_rollback(written)
         return written
-
-
-def phase_of(body: Mapping[str, Any]) -> str:
-    """The phase of a Rollback; empty before its first step."""
-    return (body.get("status") or {}).get("phase") or ""
-
-
-def is_final(body: Mapping[str, Any]) -> bool:
-    """Whether a Rollback has ended."""
-    return phase_of(body) in FINAL
-
-
-def ended_as(body: Mapping[str, Any]) -> str:
-    """What the service remembers of an ended Rollback."""
-    status = body["status"]
-    reason = next((c["reason"] for c in status.get("conditions") or () if c["type"] == "Complete"), "")
-    return outcome_of(status["phase"], reason, rollback_seen(body).done)

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Mapping
 
 from lastgood.domain.breadth import mass_breach
-from lastgood.domain.model import Key, Memory, Problem, Surroundings
+from lastgood.domain.model import Key, Memory, Problem, ScheduleStands, Surroundings
 from lastgood.domain.ports import Cluster
 from lastgood.domain.triggers import Looked
-from lastgood.services.rollbacks import AWAITING_APPROVAL, is_final, phase_of
+from lastgood.services.records import AWAITING_APPROVAL, is_final, phase_of
 from lastgood.services.table import Service, Table
 
 CHECK_TTL = 5.0
@@ -81,6 +81,14 @@ class Around:
                 unknown.append(name)
             elif other.memory.health.state == "True":
                 healthy.append((name, other.memory.health.since))
+        schedules = await self._schedules(service)
+        for schedule in schedules:
+            if not schedule.known:
+                text = (
+                    f'backups names BackupSchedule "{schedule.name}", which does not exist here: '
+                    "create it or mend the name"
+                )
+                problems.append(Problem("UnknownSchedule", text))
         cycle = self._table.cycle_through(service.key) if service.plan.depends_on else []
         if cycle:
             text = f"dependsOn goes in a circle ({' -> '.join(cycle)}): leave one of them out"
@@ -103,8 +111,21 @@ class Around:
                 if phase_of(body) == AWAITING_APPROVAL
             ),
             missing_configs=missing,
+            schedules=schedules,
             objectives=objectives,
         )
+
+    async def _schedules(self, service: Service) -> tuple[ScheduleStands, ...]:
+        """How the schedules of its data stand. Asked for, before one is said not to exist: its watch may be late."""
+        found = []
+        for name in service.plan.backups:
+            stands = self._table.backups.stands((service.key[0], name))
+            if not stands.known:
+                body = await self._cluster.get("backupschedules", service.key[0], name)
+                conditions = ((body or {}).get("status") or {}).get("conditions") or ()
+                stands = ScheduleStands(name, known=body is not None, conditions=conditions)
+            found.append(stands)
+        return tuple(found)
 
     async def _connectivity(self) -> str:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from lastgood.domain.model import Key, Memory, Plan, Problem
 from lastgood.domain.observed import Sketch, version_number
 from lastgood.domain.ports import Object
 from lastgood.domain.track import Track
+from lastgood.services.backuptable import BackupTable
 
 _WORD = 20
 """Characters of a text that other objects are likely to hold too: a type, a reason. Times and messages are longer."""
@@ -110,10 +111,12 @@ class Table:
     """Only those that some target names."""
     config_users: dict[Key, set[Key]] = field(default_factory=dict)
     rollbacks: dict[Key, Object] = field(default_factory=dict)
+    restores: dict[Key, Object] = field(default_factory=dict)
     dependents: dict[Key, set[Key]] = field(default_factory=dict)
     objectives: dict[Key, ObjectiveKnown] = field(default_factory=dict)
     measured_by: dict[Key, set[Key]] = field(default_factory=dict)
     """Objective to the services that list it."""
+    backups: BackupTable = field(default_factory=BackupTable)
 
     def put_service(self, service: Service) -> None:
         """Add or replace, with its indexes."""
@@ -125,6 +128,8 @@ class Table:
             self.dependents.setdefault((namespace, name), set()).add(service.key)
         for name in service.plan.objectives:
             self.measured_by.setdefault((namespace, name), set()).add(service.key)
+        for name in service.plan.backups:
+            self.backups.protects.setdefault((namespace, name), set()).add(service.key)
 
     def drop_service(self, key: Key) -> Service | None:
         """Remove, with its indexes."""
@@ -140,6 +145,8 @@ class Table:
                 self.dependents.get((namespace, name), set()).discard(key)
             for name in old.plan.objectives:
                 self.measured_by.get((namespace, name), set()).discard(key)
+            for name in old.plan.backups:
+                self.backups.protects.get((namespace, name), set()).discard(key)
             for users in self.config_users.values():
                 users.discard(key)
         return old
@@ -154,6 +161,13 @@ class Table:
         known = self.rollbacks.get(place)
         if known is None or version_number(known) <= version_number(body):
             self.rollbacks[place] = body
+
+    def put_restore(self, body: Object) -> None:
+        """Keep a Restore, unless a newer one is known; see ``put_rollback``."""
+        place = (body["metadata"]["namespace"], body["metadata"]["name"])
+        known = self.restores.get(place)
+        if known is None or version_number(known) <= version_number(body):
+            self.restores[place] = body
 
     def put_deployment(self, place: Key, seen: Sketch) -> None:
         """Keep what was seen of a target, unless something newer is known."""

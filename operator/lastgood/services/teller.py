@@ -71,8 +71,8 @@ class Teller:
             reason = event.get(condition.type, condition.reason)
             if condition.type == "RollingBack" and condition.reason != "BreachPending":
                 reason = "RollbackBlocked"
-            if condition.type in {"StableRevisionKnown", "ObjectivesMet"}:
-                # Each objective that flips has an Event of its own.
+            if condition.type in {"StableRevisionKnown", "ObjectivesMet", "BackupsCurrent"}:
+                # Each objective and each schedule that flips has an Event of its own.
                 continue
             message = condition.message if reason != "RollbackBlocked" else f"{condition.reason}: {condition.message}"
             _log.info(

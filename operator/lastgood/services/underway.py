@@ -1,5 +1,6 @@
 """Rollbacks under way: begun, taken further, and noted when they have ended."""
 
+import asyncio
 import time
 
 import structlog
@@ -9,7 +10,8 @@ from lastgood.domain.model import Key, Mark
 from lastgood.domain.ports import Cluster, ClusterError
 from lastgood.services.fleet import Fleet
 from lastgood.services.objects import rollback_object
-from lastgood.services.rollbacks import AWAITING_APPROVAL, Rollbacks, ended_as, is_final, phase_of
+from lastgood.services.records import AWAITING_APPROVAL, ended_as, is_final, phase_of
+from lastgood.services.rollbacks import Rollbacks
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
 from lastgood.services.workqueue import WorkQueue
@@ -43,8 +45,11 @@ class UnderWay:
         service.memory = mark_started(service.memory, action, time.time())
         _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
 
-    async def carry_on(self, service: Service) -> float | None:
-        """Take the service's Rollbacks a step further, one at a time; when to look again, if that is known."""
+    async def carry_on(self, service: Service, told: asyncio.Future[None] | None = None) -> float | None:
+        """Take the service's Rollbacks a step further, one at a time; when to look again, if that is known.
+
+        ``told`` is a write of the service's own status: nothing is put back before it has succeeded.
+        """
         again: list[float] = []
         await self._miss_deleted(service)
         for body in self._table.rollbacks_of(service.key):
@@ -62,7 +67,7 @@ class UnderWay:
                 )
                 mark = Mark(name, bad_key, time.time())
                 service.memory = with_mark(service.memory, mark)
-            after, at = await self._rollbacks.carry_on(body, service)
+            after, at = await self._rollbacks.carry_on(body, service, told)
             if at is not None:
                 again.append(at)
             if after is not body:

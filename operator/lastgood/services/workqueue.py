@@ -60,6 +60,11 @@ class WorkQueue:
         for key in list(self._timers):
             self.forget(key)
 
+    async def idle(self) -> None:
+        """Wait until nothing is dirty."""
+        while self._dirty or self._busy:  # noqa: ASYNC110 - asked for once in a process' life, by nobody in a hurry
+            await asyncio.sleep(0.05)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from lastgood.context import Context
 
@@ -30,7 +30,7 @@ async def serve(context: Context, heart: Heart) -> web.AppRunner:
 
     async def metrics(_: web.Request) -> web.Response:
         # In a thread: ten thousand lines would hold up the probes that are due meanwhile.
-        text = await asyncio.to_thread(generate_latest, context.metrics.registry)
+        text = await asyncio.to_thread(context.metrics.page)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,17 @@ def started(version: str) -> Iterator[Postgres]:
             yield Postgres(server, CONNECTIONS - 3 - ("reserved_connections" in settings))
 
 
-@pytest.fixture(scope="session", params=["15", "18"])
-def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
-    with started(request.param) as server:
-        yield server
+@pytest.fixture(scope="session")
+def postgres_of() -> Iterator[Callable[[str], Postgres]]:
+    """Gives the server of a version, which starts once: as a parameter of the session, random order would start it
+    anew with each change of version."""
+    with ExitStack() as servers:
+        yield cache(lambda version: servers.enter_context(started(version)))
+
+
+@pytest.fixture(params=["15", "18"])
+def postgres(request: pytest.FixtureRequest, postgres_of: Callable[[str], Postgres]) -> Postgres:
+    return postgres_of(request.param)
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,20 @@ class Bouncer:
 
 
 @pytest.fixture(scope="module")
-def bouncer(postgres: Postgres) -> Iterator[Bouncer]:
-    """Two connections for shop; three at most for capped; stats_users may look, app may not.
+def bouncer_before() -> Iterator[Callable[[Postgres], Bouncer]]:
+    """Gives the pgbouncer before a server. Of one module, since it keeps connections to the server that others count."""
+    with ExitStack() as bouncers:
+        yield cache(lambda postgres: bouncers.enter_context(bouncing(postgres)))
 
-    Of one module, since it keeps connections to the server that others count.
-    """
+
+@pytest.fixture
+def bouncer(postgres: Postgres, bouncer_before: Callable[[Postgres], Bouncer]) -> Bouncer:
+    return bouncer_before(postgres)
+
+
+@contextmanager
+def bouncing(postgres: Postgres) -> Iterator[Bouncer]:
+    """Two connections for shop; three at most for capped; stats_users may look, app may not."""
     if not shutil.which("pgbouncer"):
         pytest.fail("pgbouncer is missing: hack/servers.sh")
     with tempfile.TemporaryDirectory(prefix="lastgood-pgbouncer-") as name:

@@ -52,11 +52,12 @@ async def sums_of(store: History) -> None:
     """Sums are those of the minutes, of packed hours, loose ones, and of what came late."""
     told = [hour async for hours in store.hourly(0, START) for hour in hours]
     minutes = await everything(store)
-    by_hand = {(row.series, row.minute // 60): [0.0, 0.0] for row in minutes}
+    by_hand = {(row.series, row.minute // 60): [0.0, 0.0, 0] for row in minutes}
     for row in minutes:
         by_hand[row.series, row.minute // 60][0] += row.bad
         by_hand[row.series, row.minute // 60][1] += row.total
-    assert {(hour.series, hour.hour): [hour.bad, hour.total] for hour in told} == by_hand
+        by_hand[row.series, row.minute // 60][2] += 1
+    assert {(hour.series, hour.hour): [hour.bad, hour.total, hour.minutes] for hour in told} == by_hand
     assert len(told) == len(by_hand)
     assert [hour.hour for hour in told] == sorted(hour.hour for hour in told)
     some = [hour async for hours in store.hourly(START // 60 + 1, START // 60 + 2) for hour in hours]

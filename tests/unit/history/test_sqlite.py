@@ -112,3 +112,18 @@ async def test_a_place_that_is_not_there_is_said(tmp_path: Path) -> None:
     await store.append(rows(A, 1))
     assert await left(store, A) == [1]
     await store.aclose()
+
+
+async def test_a_file_from_before_hours_told_their_minutes_goes_on(tmp_path: Path) -> None:
+    store = Sqlite(tmp_path / "h.db")
+    for minute in (*range(3), *range(60, 63), *range(180, 183)):
+        await store.append(rows(A, minute))
+    await store.aclose()
+    with sqlite3.connect(tmp_path / "h.db") as db:
+        db.execute("ALTER TABLE sums DROP COLUMN minutes")
+    again = Sqlite(tmp_path / "h.db")
+    await again.append(rows(A, 300))
+    told = [hour.minutes async for hours in again.hourly(0, START) for hour in hours]
+    # Two hours were summed up before; the third is now, and the last not yet.
+    assert told == [60, 60, 3, 1]
+    await again.aclose()

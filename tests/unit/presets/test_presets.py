@@ -52,9 +52,10 @@ def _is_a_number(held: str) -> bool:
 
 
 def test_names_of_presets_are_unique_and_each_file_has_one() -> None:
-    assert len(NAMED) == len(OBJECTS) == 35
+    assert len(NAMED) == len(OBJECTS) == 39
     assert {place for place, _ in OBJECTS} == {
         "backend-api.yaml",
+        "backup.yaml",
         "frontend.yaml",
         "postgresql.yaml",
         "redis.yaml",

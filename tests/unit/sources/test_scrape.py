@@ -259,7 +259,7 @@ VALUE = {"value": {"series": {"metric": "x"}}}
         (ok(b"<html>x 1", headers="Content-Type: text/html; charset=utf-8\r\n"), Silence.NOT_UNDERSTOOD),
         (ok(b"x 1\n", headers="Content-Encoding: br\r\n"), Silence.NOT_UNDERSTOOD),
         (ok(b"x 1\n", headers="Content-Encoding: gzip\r\n"), Silence.NOT_UNDERSTOOD),
-        (ok(gzip.compress(b"x 1\n")[:-6], headers="Content-Encoding: gzip\r\n"), Silence.NOT_UNDERSTOOD),
+        (ok(gzip.compress(b"x 1\n", mtime=0)[:-6], headers="Content-Encoding: gzip\r\n"), Silence.NOT_UNDERSTOOD),
         (ok(b"x 1\n", headers="Content-Type: application/openmetrics-text\r\n"), Silence.NOT_UNDERSTOOD),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx 12", Silence.NOT_UNDERSTOOD),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx 12\n", Silence.NOT_UNDERSTOOD),
@@ -277,7 +277,7 @@ async def test_answers_that_are_none(answer: bytes, reason: Silence) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        ok(gzip.compress(b"x 7\n"), headers="Content-Encoding: gzip\r\n"),
+        ok(gzip.compress(b"x 7\n", mtime=0), headers="Content-Encoding: gzip\r\n"),
         ok(b"x 7\n# EOF\n", headers="Content-Type: application/openmetrics-text; version=1.0.0\r\n"),
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx 7\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx \r\n2\r\n7\n\r\n0\r\n\r\n",

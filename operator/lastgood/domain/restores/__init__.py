@@ -1,0 +1,1 @@
+"""What decides about Restores: the point, the seven steps, what stands after a failure, and the plan. Pure."""
