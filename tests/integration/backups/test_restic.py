@@ -29,7 +29,8 @@ async def failure(work: object) -> JobFailed:
 def locks(repository: Restic) -> list[str]:
     folder = repository.call.location.folder
     assert folder is not None
-    return [p.name for p in (folder / "locks").iterdir()]
+    # One that is being written is none yet.
+    return [p.name for p in (folder / "locks").iterdir() if "-tmp-" not in p.name]
 
 
 async def points(repository: Restic) -> list[str]:
