@@ -26,6 +26,12 @@ ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test",
 
 @pytest.fixture
 def jobs(cluster: Cluster) -> Jobs:
+    cluster.put(claim(), secret("db", dsn="postgresql://app:sekret-word@db/shop"))
+    return Jobs(cluster)
+
+
+@pytest.fixture
+def backing_up(spawn: Callable[..., Operator], cluster: Cluster, jobs: Jobs) -> Operator:
     # Pods that would be given a right too many are refused.
     strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     cluster.request(
@@ -34,12 +40,6 @@ def jobs(cluster: Cluster) -> Jobs:
         content=json.dumps(strict),
         headers={"Content-Type": "application/merge-patch+json"},
     )
-    cluster.put(claim(), secret("db", dsn="postgresql://app:sekret-word@db/shop"))
-    return Jobs(cluster)
-
-
-@pytest.fixture
-def backing_up(spawn: Callable[..., Operator], jobs: Jobs) -> Operator:
     running = spawn("--backup-image", IMAGE)
     running.wait_for_log('"leading"', within=90)
     return running

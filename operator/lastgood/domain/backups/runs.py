@@ -84,8 +84,9 @@ def follow(
         run, at = found.get(job.task), job.finished
         if run is None or at is None:
             continue
-        if job.state == "Succeeded" and at > (run.last_success or 0.0):
-            found[job.task] = replace(run, last_success=at, seconds=job.seconds)
+        # A Job's times are whole seconds, so that one may seem to end before the Backup that it wrote.
+        if job.state == "Succeeded" and at + 1 > (run.last_success or 0.0):
+            found[job.task] = replace(run, last_success=max(at, run.last_success or 0.0), seconds=job.seconds)
         elif job.state == "Failed" and at > (run.last_failure or 0.0):
             found[job.task] = replace(run, last_failure=at, reason=job.reason, message=job.message)
     for point in points.all:

@@ -239,6 +239,21 @@ def test_a_run_that_failed_is_told_until_one_succeeds() -> None:
     assert (run["reason"], run["seconds"], "lastFailure" in run) == ("", 60, True)
 
 
+def test_a_job_that_seems_to_end_before_its_backup_tells_how_long_it_took() -> None:
+    written = point("f", NOW - 120, finished=NOW - 59.6)
+    before = look(written, **logical()).status
+    assert before["runs"][0]["seconds"] == 0
+    ended = look(written, before=before, jobs=(job("full", NOW - 120, seconds=42),), **logical()).status["runs"]
+    assert (ended[0]["name"], ended[0]["seconds"], ended[0]["lastSuccess"]) == (
+        "full",
+        42,
+        before["runs"][0]["lastSuccess"],
+    )
+    # One of before says nothing of it.
+    older = look(written, before={"runs": ended}, jobs=(job("full", NOW - 4000, seconds=9),), **logical())
+    assert older.status["runs"][0]["seconds"] == 42
+
+
 def test_running_names_what_is_under_way() -> None:
     assert condition(look(), "Running") == ("False", "Idle", "no job is under way")
     judged = look(jobs=(job("full", NOW - 60, "Running", name="shop-full-1"), job("prune", NOW - 600)))
