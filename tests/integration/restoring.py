@@ -71,7 +71,8 @@ class Restoring:
 
     def job(self, restore: str, task: str, *, within: float = 30) -> Object:
         """The Job of a task, once it has a pod."""
-        uid = self.cluster.get("Restore", restore)["metadata"]["uid"]  # type: ignore[index]
+        body = until(lambda: self.cluster.get("Restore", restore), within=within, says=f"{restore} is there")
+        uid = body["metadata"]["uid"]
 
         def there() -> Object | None:
             for job in self.cluster.all("Job"):

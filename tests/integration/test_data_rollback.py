@@ -27,7 +27,7 @@ def good(spawn: Callable[..., Operator], stage: Stage, **policy: object) -> Oper
     """The shop's v1 is good, and a backup point is noted with it."""
     operator = spawn("--backup-image", IMAGE)
     operator.wait_for_log('"leading"')
-    rules = {"policy": "Manual", **policy}
+    rules = {"policy": "Disabled", **policy}
     stage.become_good("shop", backups=[{"name": "db"}], rollback=rules)
     until(lambda: stage.status("shop")["goodRevisions"][0].get("points"), within=30, says="the point is noted")
     return operator
