@@ -28,6 +28,8 @@ from tests.e2e.objects import IMAGE
 Object = dict[str, Any]
 USER = 65532
 PASSPHRASE, S3_ID, S3_SECRET, PASSWORD = "e2e-passphrase", "e2e-access", "e2e-secret-word", "e2e-database-word"
+ROLES = "lastgood-system:lastgood"
+"""Prefix of the jobs' ClusterRoles, as the manifests name them."""
 FAR = "30 3 1 1 *"
 """Once a year, for what a test starts by hand."""
 CHECKSUM = "SELECT count(*) || ' ' || md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o"
@@ -49,7 +51,7 @@ def roles() -> list[Object]:
     return [
         body
         for body in yaml.safe_load_all(text)
-        if body["kind"] == "ClusterRole" and body["metadata"]["name"].startswith("lastgood-backup-")
+        if body["kind"] == "ClusterRole" and body["metadata"]["name"].startswith(f"{ROLES}-backup-")
     ]
 
 

@@ -37,6 +37,7 @@ class Operator:
                     "--listen",
                     f"127.0.0.1:{self._port}",
                     f"--backup-image={BACKUP_IMAGE}",
+                    "--backup-roles=lastgood-system:lastgood",
                 ],
                 stdout=out,
                 stderr=out,

@@ -321,7 +321,7 @@ class Budget(Model):
         str,
         percent_field(
             Rule(
-                "!self.startsWith('100')",
+                "!self.matches('^100([.]0*)?%$')",
                 'write less than 100%, such as "99.9%": of 100% nothing is left to spend',
             )
         ),
