@@ -1,11 +1,12 @@
 """Rings against a list of all that was counted."""
 
 import math
+from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastgood.domain.budget import SLOTS, UNITS, WIDTHS, BudgetRings, burn
+from lastgood.domain.budget import SLOTS, UNITS, WIDTHS, BudgetRings, alarming, burn
 from lastgood.domain.objective_plan import BudgetPlan
 
 T0 = 1_800_000_000.0
@@ -62,3 +63,18 @@ def test_no_clock_raises_or_counts_twice(period: float, events: list[tuple[float
         # A slot that has ended is kept in four bytes.
         assert seen.bad <= bad * (1 + 1e-6) + 1e-9
         assert seen.total <= total * (1 + 1e-6) + 1e-9
+
+
+QUIET = st.just((60.0, 0, 9))
+EPISODE = st.lists(st.tuples(st.sampled_from([60.0, 600.0, 7200.0]), st.integers(0, 9), st.just(9)) | QUIET, max_size=8)
+
+
+@settings(deadline=None)
+@given(PERIODS, st.lists(st.tuples(EPISODE, st.integers(1, 20)), min_size=1, max_size=4))
+def test_the_short_look_tells_whether_an_alert_fires(period: float, story: list[tuple[list[Any], int]]) -> None:
+    plan, rings, now = BudgetPlan(0.05, period), BudgetRings(period), T0
+    for episode, times in story:
+        for step, bad, total in episode * times:
+            now += step
+            rings.add(bad, total, min(step, 600), now)
+            assert alarming(plan, rings, now) is any(w.firing for w in burn(plan, rings, now).windows)

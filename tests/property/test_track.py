@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lastgood.api.objective import ServiceLevelObjectiveSpec
-from lastgood.domain.budget import BudgetRings
+from lastgood.domain.budget import BudgetRings, burn
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence
 from lastgood.domain.objective import ObjectiveState, judge
 from lastgood.domain.objective_plan import ObjectivePlan, objective_plan
@@ -94,3 +94,25 @@ def test_no_event_is_lost_on_the_way_to_minutes_and_budget(events: list[tuple[Sa
     # Half an hour later all has been handed over but the last minute, which is empty.
     _, last = track.take(Counts(0, 1), state, now + 1800, steady=False)
     assert told + (last.total if last else 0) == sum(s.total for s, _ in events if isinstance(s, Counts))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(SAMPLES["ratio"][1], st.integers(1, 30), st.integers(1, 200)), min_size=1, max_size=6))
+def test_an_alert_on_the_burn_rate_is_told_within_a_minute(spans: list[tuple[Sample, int, float]]) -> None:
+    track, rings, state, now = Track(ERRORS, "x"), BudgetRings(30 * 86400.0), ObjectiveState(), T0
+    told = now
+    assert ERRORS.budget is not None
+    for sample, times, step in spans:
+        for again in range(times):
+            now += step if not again else 10.0
+            known = track.burn
+            state, _ = track.take(sample, state, now, steady=False)
+            assert isinstance(sample, Counts)
+            rings.add(sample.bad, sample.total, 10, now)
+            if track.burn is not known:
+                assert track.burn == burn(ERRORS.budget, rings, now)
+                told = now
+            elif now - told >= 60 and now // 60 != (now - 10) // 60:
+                # A minute has begun: it was looked at, and no alert fires.
+                assert track.burn is not None
+                assert burn(ERRORS.budget, rings, now).severity == track.burn.severity == ""

@@ -20,6 +20,7 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from lastgood.domain.objective_plan import BudgetPlan
@@ -87,6 +88,12 @@ _SPANS = tuple(map(_span, sorted({u for w in BURN_WINDOWS for u in (w.long, w.sh
 _PLACE_OF = {span.units: place for place, span in enumerate(_SPANS)}
 
 
+@lru_cache
+def _unit(period: float) -> float:
+    """Seconds of a unit: one number for all budgets of a period."""
+    return period / UNITS
+
+
 class BudgetRings(Steady):
     """Events of one objective over its budget's period, in four rings of ever longer slots.
 
@@ -99,6 +106,7 @@ class BudgetRings(Steady):
 
     __slots__ = (
         "_counts",
+        "_ended",
         "_latest_bad",
         "_latest_total",
         "_newest",
@@ -112,7 +120,7 @@ class BudgetRings(Steady):
     )
 
     def __init__(self, period: float) -> None:
-        self.unit = period / UNITS
+        self.unit = _unit(period)
         super().__init__(self.unit)
         # Bad events, ring by ring and slot by slot; then all events likewise. Nothing at the present slots' places.
         self._counts = array("f", bytes(4 * 2 * _PLACES))
@@ -121,6 +129,8 @@ class BudgetRings(Steady):
         self._newest = 0
         # Of each span that was summed up: its ring's present slot then, and the three sums.
         self._sums: array[float] | None = None
+        # Of each ring: the three sums of what has ended within its present slot.
+        self._ended: array[float] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
 
@@ -170,7 +180,7 @@ class BudgetRings(Steady):
 
     def _load(self, rows: Iterable[tuple[float, float, float, float]]) -> None:
         """Count rows of (time of its middle, bad, total, seconds)."""
-        self._sums = None
+        self._sums = self._ended = None
         # Summed up in doubles first: a history is many small numbers for one slot.
         sums: dict[int, list[float]] = {}
         for at, bad, total, seconds in rows:
@@ -204,7 +214,7 @@ class BudgetRings(Steady):
         span = _span(units)
         newest = self._newest // span.width
         bad, total, seconds = self._sum(span.ring, span.slots, newest)
-        present = self._present()[span.ring]
+        present = self._present(span.ring)
         longest = span.slots * span.width * self.unit
         return Spent(bad + present[0], total + present[1], min(seconds + present[2], longest))
 
@@ -236,10 +246,10 @@ class BudgetRings(Steady):
         slot = self._newest // width
         if self._latest_bad // width <= slot - slots:
             return _GOOD if self._latest_total // width > slot - slots else None
-        now_bad, now_total, now_seconds = self._present(ring)[ring]
         if not ring:
             bad, total, seconds = self._sum(ring, slots, slot)
-            return bad + now_bad, total + now_total, seconds + now_seconds
+            return bad + self._unit_bad, total + self._unit_total, seconds + self._unit_seconds
+        now_bad, now_total, now_seconds = self._present(ring)
         sums = self._sums
         if sums is None:
             sums = self._sums = array("d", [-1.0] * 4 * len(_SPANS))
@@ -249,22 +259,24 @@ class BudgetRings(Steady):
         _, bad, total, seconds = sums[4 * place : 4 * place + 4]
         return bad + now_bad, total + now_total, seconds + now_seconds
 
-    def _present(self, last: int = _RINGS - 1) -> list[tuple[float, float, float]]:
-        """Bad events, events and seconds of the present slot of each ring up to the last that is wanted."""
-        bad, total, seconds = self._unit_bad, self._unit_total, self._unit_seconds
-        found = [(bad, total, seconds)]
-        counts, newest = self._counts, self._newest
-        for ring in range(1, last + 1):
-            # The slots of the finer ring that have ended within the present slot: they lie side by side.
-            slot = newest // WIDTHS[ring - 1]
-            end = (ring - 1) * SLOTS + slot % SLOTS
-            first = end - slot % (WIDTHS[ring] // WIDTHS[ring - 1])
-            if first < end:
-                bad += sum(counts[first:end])
-                total += sum(counts[_PLACES + first : _PLACES + end])
-                seconds += sum(self._seconds[first:end])
-            found.append((bad, total, seconds))
-        return found
+    def _present(self, ring: int) -> tuple[float, float, float]:
+        """Bad events, events and seconds of the present slot of a ring."""
+        ended = self._ended
+        if ended is None:
+            ended = self._ended = array("d", bytes(8 * 3 * _RINGS))
+            counts, bad, total, seconds = self._counts, 0.0, 0.0, 0.0
+            for finer in range(_RINGS - 1):
+                # The slots of the finer ring that have ended within the present slot: they lie side by side.
+                slot = self._newest // WIDTHS[finer]
+                end = finer * SLOTS + slot % SLOTS
+                first = end - slot % (WIDTHS[finer + 1] // WIDTHS[finer])
+                if first < end:
+                    bad += sum(counts[first:end])
+                    total += sum(counts[_PLACES + first : _PLACES + end])
+                    seconds += sum(self._seconds[first:end])
+                ended[3 * finer + 3 : 3 * finer + 6] = array("d", (bad, total, seconds))
+        bad, total, seconds = ended[3 * ring : 3 * ring + 3]
+        return bad + self._unit_bad, total + self._unit_total, seconds + self._unit_seconds
 
     def _sum(self, ring: int, slots: int, newest: int) -> tuple[float, float, float]:
         """Of the slots of a ring that have ended, of so many with the present one."""
@@ -288,13 +300,15 @@ class BudgetRings(Steady):
         unit, before = math.floor(at / self.unit), self._newest
         if unit <= before:
             return
-        present = self._present() if unit // WIDTHS[1] != before // WIDTHS[1] else None
+        if unit // WIDTHS[1] != before // WIDTHS[1]:
+            # Summed up before any slot is written.
+            self._present(1)
         for ring, width in enumerate(WIDTHS):
             slot, ended = unit // width, before // width
             if slot == ended:
                 break
             if slot - ended < SLOTS:
-                bad, total, seconds = present[ring] if present else self._now()
+                bad, total, seconds = self._present(ring) if ring else self._now()
                 if total or seconds:
                     self._store(ring * SLOTS + ended % SLOTS, bad, total, seconds)
             for back in range(min(slot - ended, SLOTS)):
@@ -302,7 +316,7 @@ class BudgetRings(Steady):
                 if self._seconds[place] or self._counts[_PLACES + place]:
                     self._counts[place] = self._counts[_PLACES + place] = 0.0
                     self._seconds[place] = 0
-        self._newest, self._unit_ends = unit, (unit + 1) * self.unit
+        self._newest, self._unit_ends, self._ended = unit, (unit + 1) * self.unit, None
         self._unit_bad = self._unit_total = self._unit_seconds = 0.0
 
     def _now(self) -> tuple[float, float, float]:
@@ -391,7 +405,7 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
 
 
 def alarming(plan: BudgetPlan, rings: BudgetRings, now: float) -> bool:
-    """Whether one of the four alerts fires, wanted or not: quicker than ``burn``, as most are told from short windows."""
+    """Whether one of the four alerts fires, wanted or not. Quicker than ``burn``: short windows alone tell of most."""
     if rings.quiet(_LONGEST_SHORT, now):
         return False
     for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 from lastgood.domain.objective_plan import ObjectivePlan, cut
 from lastgood.domain.steady import LATE
@@ -17,11 +18,17 @@ _STEPS = 64
 class Sides:
     """All bounds that a verdict over one objective looks at: thresholds, and how many events each wants to see."""
 
-    __slots__ = ("_cuts", "_events", "_find", "_rates", "below", "most", "soon", "target")
+    __slots__ = ("_cuts", "_events", "_find", "_rates", "_spans", "below", "each", "most", "soon", "target")
 
     def __init__(self, plan: ObjectivePlan, more: Iterable[float] = ()) -> None:
         bounds = {plan.target, *(alert.threshold for alert in plan.alerts), *more}
         self._cuts = sorted(cut(bound, below=plan.below) for bound in bounds)
+        edges = [-math.inf, *self._cuts, math.inf]
+        # A value on a cut is on its good side. Kept, so that all tracks hold the same numbers.
+        self._spans = [
+            (math.nextafter(low, math.inf), high) if plan.below else (low, math.nextafter(high, -math.inf))
+            for low, high in pairwise(edges)
+        ]
         self._find = bisect_left if plan.below else bisect_right
         self._events = sorted({1.0, *(float(alert.min_samples) for alert in plan.alerts)})
         self.most = self._events[-1]
@@ -30,6 +37,8 @@ class Sides:
         self.below = plan.below
         self.target = cut(plan.target, below=plan.below)
         """What a value has to be beyond to miss the target."""
+        self.each = plan.interval / 60
+        """Without events a minute is the event, and this is the part of it that a sample speaks for."""
         self.soon = LATE * plan.interval
         """Seconds within which a sample comes that leaves no gap."""
 
@@ -45,13 +54,10 @@ class Sides:
 
         That is none where how many events there are has a say: then only ``of`` can tell.
         """
-        value, cuts = window.value, self._cuts
+        value = window.value
         if value is None or window.events < self.most or self._rates:
             return math.inf, -math.inf
-        place = self._find(cuts, value)
-        low, high = cuts[place - 1] if place else -math.inf, cuts[place] if place < len(cuts) else math.inf
-        # A value on a cut is on its good side.
-        return (math.nextafter(low, math.inf), high) if self.below else (low, math.nextafter(high, -math.inf))
+        return self._spans[self._find(self._cuts, value)]
 
 
 @lru_cache(maxsize=4096)

@@ -98,7 +98,6 @@ class Track:
         "_judged",
         "_looked_at",
         "_low",
-        "_minute",
         "_minute_bad",
         "_minute_ends",
         "_minute_total",
@@ -147,7 +146,7 @@ class Track:
         # What came since it was handed over to the minute and to the budget: once in each unit of either. How many
         # samples that were, when the latest of them came, and when they are to be handed over.
         self._bad, self._total, self._count, self._pended, self._turns = 0.0, 0.0, 0, 0.0, 0.0
-        self._minute, self._minute_bad, self._minute_total, self._minute_ends = 0, 0.0, 0.0, 0.0
+        self._minute_bad = self._minute_total = self._minute_ends = 0.0
         # What a sample without events is to them, on the present side.
         self._each = self._each_bad = 0.0
         self.at = 0.0
@@ -249,8 +248,7 @@ class Track:
         state = judge(self.plan, window.read(now), before, now, self._answers())
         self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
         self._low, self._high = sides.span(window)
-        # Without events a minute is the event, and this is the part of it that a sample speaks for.
-        self._each = 0.0 if value is None else self.plan.interval / 60
+        self._each = 0.0 if value is None else sides.each
         beyond = value is not None and (value > sides.target if sides.below else value < sides.target)
         self._each_bad = self._each if beyond else 0.0
         return state
@@ -285,11 +283,11 @@ class Track:
     def _next_minute(self, value: float | None, now: float) -> Minute | None:
         """Begin another minute; the one that has ended."""
         ended = None
-        if self._minute and (self._minute_total or value is not None):
-            ended = Minute(self._minute, self._minute_bad, self._minute_total, value)
-        self._minute = math.floor(now / 60)
-        self._minute_ends = 60.0 * (self._minute + 1)
-        self.began = self.began or self._minute
+        if self._minute_ends and (self._minute_total or value is not None):
+            ended = Minute(round(self._minute_ends / 60) - 1, self._minute_bad, self._minute_total, value)
+        minute = math.floor(now / 60)
+        self._minute_ends = 60.0 * (minute + 1)
+        self.began = self.began or minute
         self._minute_bad = self._minute_total = 0.0
         return ended
 

@@ -30,7 +30,7 @@ def usable(sample: Sample, kind: Kind) -> Sample:
     elif type(sample) is Counts:
         believed, fits = 0 <= sample.bad <= LARGEST and 0 <= sample.total <= LARGEST, kind is _RATIO
     elif type(sample) is Spread:
-        believed, fits = _sound(sample), kind is _QUANTILE or kind is _AVERAGE
+        believed, fits = sound(sample), kind is _QUANTILE or kind is _AVERAGE
     else:
         return sample
     if not believed:
@@ -38,7 +38,8 @@ def usable(sample: Sample, kind: Kind) -> Sample:
     return sample if fits else _WRONG_KIND
 
 
-def _sound(sample: Spread) -> bool:
+def sound(sample: Spread) -> bool:
+    """Whether a histogram's counts and sum can be."""
     # Sums have every NaN in them, and minus infinity beside infinity is one.
     if sample.sum is not None and not math.isfinite(sample.sum):
         return False

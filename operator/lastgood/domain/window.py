@@ -8,19 +8,29 @@ so nothing drifts.
 import math
 from array import array
 from bisect import bisect_right
+from functools import lru_cache
 from typing import ClassVar, NamedTuple, cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
-from lastgood.domain.sketch import GROWTH, LARGEST, Bins, interpolated, rank_of
+from lastgood.domain.rows import Rows
+from lastgood.domain.sketch import GROWTH, LARGEST, Bins, rank_of
 from lastgood.domain.steady import Steady
-from lastgood.domain.usable import usable
+from lastgood.domain.usable import sound, usable
 
 MAX_SLOTS = 20
 """A window ends within 5 % of its length."""
 
 _INF = math.inf
 _NOTHING_YET = Nothing(Silence.NO_DATA)
+
+
+@lru_cache(maxsize=4096)
+def _shape(window: float, interval: float) -> tuple[int, float]:
+    """How many slots, and how long: one number for all windows of a kind."""
+    window = max(window, interval)
+    slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
+    return slots, window / slots
 
 
 class Aggregate(NamedTuple):
@@ -65,14 +75,12 @@ class Window(Steady):
 
     kind: ClassVar[Kind]
 
-    def __new__(cls, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> "Window":  # noqa: ARG004
+    def __new__(cls, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> "Window":  # noqa: ARG004, PYI034
         """The window for a kind of indicator."""
         return super().__new__(_OF_KIND[kind])
 
     def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:  # noqa: ARG002
-        window = max(window, interval)
-        self.slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
-        self.width = window / self.slots
+        self.slots, self.width = _shape(window, interval)
         super().__init__(self.width)
         self.interval = interval
         self.value: float | None = None
@@ -258,10 +266,6 @@ class _Mean(_Share):
         self._events[place] += count
 
 
-_Row = tuple[tuple[float, ...], list[float]]
-"""Of a histogram: its bounds, and how many observations are in each bin."""
-
-
 class _Quantile(Window):
     """Of single observations, or of histograms, whichever came last.
 
@@ -269,7 +273,7 @@ class _Quantile(Window):
     are added to and taken from. Histograms are added up anew at each look.
     """
 
-    __slots__ = ("_bins", "_bounds", "_kept", "_last", "_quantile")
+    __slots__ = ("_bins", "_kept", "_last", "_quantile", "_rows")
 
     kind = Kind.QUANTILE
 
@@ -279,31 +283,36 @@ class _Quantile(Window):
         # Where it is among as many observations as there are slots.
         self._last = rank_of(quantile, self.slots) - 1
         self._bins: Bins | None = None
-        # Of the latest histogram; None while the source tells single observations.
-        self._bounds: tuple[float, ...] | None = None
+        # None while the source tells single observations.
+        self._rows: Rows | None = None
         # By slot: while there are no bins a number, endless where there is none; else what the slot has put into the
-        # bins: one observation by its bound, or how many by bound; or else a row.
-        self._kept: list[float | dict[float, float] | _Row | None] = [_INF] * self.slots
+        # bins: one observation by its bound, or how many by bound.
+        self._kept: list[float | dict[float, float] | None] = [_INF] * self.slots
 
     def add(self, sample: Sample, now: float) -> Sample:
         """See Window."""
-        at, ends = now + self._ahead, self._slot_ends
-        if (
-            type(sample) is not Points
-            or self._bins is not None
-            or self._bounds is not None
-            or len(values := sample.values) != 1
-            or not -LARGEST <= (value := values[0]) <= LARGEST
-            or not ends <= at < ends + self.width
-            or at < self.last
-        ):
+        at, ends, rows = now + self._ahead, self._slot_ends, self._rows
+        if not ends <= at < ends + self.width or at < self.last:
+            return super().add(sample, now)
+        if type(sample) is Points:
+            alone = rows is None and self._bins is None and len(sample.values) == 1
+            if not alone or not -LARGEST <= (value := sample.values[0]) <= LARGEST:
+                return super().add(sample, now)
+        elif type(sample) is not Spread or rows is None or not sound(sample):
             return super().add(sample, now)
         self.last = self._at = at
         self._slot = slot = self._slot + 1
         self._slot_ends = (slot + 1) * self.width
         self._place = place = slot % self.slots
         counted = self._events
-        self._samples[place], counted[place], self._kept[place], self._first[place] = 1, 1, value, at
+        self._samples[place], self._first[place] = 1, at
+        if rows is not None:
+            bins = cast("Spread", sample).bins
+            counted[place] = sum(bins.values())
+            rows.begin(bins, place)
+            self.events, self.value = sum(counted), rows.quantile(self._quantile)
+            return sample
+        counted[place], self._kept[place] = 1, value
         self.events = events = sum(counted)
         # Endless ones, of slots that hold nothing, come last.
         numbers = sorted(cast("list[float]", self._kept))
@@ -312,12 +321,16 @@ class _Quantile(Window):
 
     def _put(self, sample: Sample, place: int) -> None:
         if type(sample) is Spread:
-            self._put_histogram(sample, place)
+            self._events[place] += sum(sample.bins.values())
+            if self._rows is None:
+                # The first one, or the source tells histograms instead of observations from now on.
+                self._rows, self._bins = Rows(self.slots), None
+            self._rows.put(sample.bins, place)
             return
         values = (sample.value,) if type(sample) is Gauge else cast("Points", sample).values
-        if self._bounds is not None:
+        if self._rows is not None:
             # The source tells observations instead of histograms from now on.
-            self._bounds, self._kept = None, [_INF] * self.slots
+            self._rows, self._kept = None, [_INF] * self.slots
         if not values:
             return
         self._events[place] += len(values)
@@ -341,63 +354,27 @@ class _Quantile(Window):
             counts = cast("dict[float, float]", kept)
             counts[bound] = counts.get(bound, 0) + 1
 
-    def _put_histogram(self, sample: Spread, place: int) -> None:
-        bounds, counts = tuple(sample.bins), list(sample.bins.values())
-        if bounds != self._bounds:
-            if self._bounds is None:
-                # The first one, or the source tells histograms instead of observations from now on.
-                self._bins, self._kept = None, [None] * self.slots
-            elif list(bounds) != sorted(bounds):
-                bounds, counts = _sorted(dict(zip(bounds, counts, strict=True)))
-            self._bounds = bounds
-        else:
-            # One tuple for all rows: comparing them is comparing addresses.
-            bounds = self._bounds
-        self._events[place] += sum(counts)
-        if (kept := self._kept[place]) is not None:
-            bounds, counts = _added([cast("_Row", kept), (bounds, counts)])
-        self._kept[place] = bounds, counts
-
     def _clear(self, place: int) -> None:
-        gone = self._kept[place]
         bins = self._bins
-        self._kept[place] = _INF if bins is None and self._bounds is None else None
-        if bins is None or gone is None:
-            return
-        if type(gone) is float:
-            bins.forget(gone)
-        else:
-            bins.subtract(cast("dict[float, float]", gone))
+        if self._rows is not None:
+            self._rows.clear(place)
+        elif bins is None:
+            self._kept[place] = _INF
+        elif (gone := self._kept[place]) is not None:
+            self._kept[place] = None
+            if type(gone) is float:
+                bins.forget(gone)
+            else:
+                bins.subtract(cast("dict[float, float]", gone))
 
     def _indicator(self) -> float | None:
-        if self._bounds is not None:
-            rows = [cast("_Row", row) for row in self._kept if row is not None]
-            return interpolated(*_added(rows), self._quantile) if rows else None
+        if self._rows is not None:
+            return self._rows.quantile(self._quantile)
         if self._bins is not None:
             return self._bins.quantile(self._quantile)
         numbers = sorted(cast("list[float]", self._kept))
         count = bisect_right(numbers, LARGEST)
         return numbers[rank_of(self._quantile, count) - 1] if count else None
-
-
-def _sorted(bins: dict[float, float]) -> _Row:
-    bounds = tuple(sorted(bins))
-    return bounds, [bins[bound] for bound in bounds]
-
-
-def _added(rows: list[_Row]) -> _Row:
-    """Histograms added up, at all bounds that one of them has."""
-    first = rows[0][0]
-    for bounds, _ in rows:
-        if bounds is not first and bounds != first:
-            break
-    else:
-        return first, list(map(sum, zip(*(counts for _, counts in rows), strict=True)))
-    together: dict[float, float] = {}
-    for bounds, counts in rows:
-        for bound, count in zip(bounds, counts, strict=True):
-            together[bound] = together.get(bound, 0) + count
-    return _sorted(together)
 
 
 _OF_KIND: dict[Kind, type[Window]] = {kind.kind: kind for kind in (_Quantile, _Mean, _Share, _Value)}
