@@ -63,7 +63,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             [
                 (
                     'no kind "MonitoredService" in version "lastgood.dev/v9": write apiVersion lastgood.dev/v1alpha1 and '
-                    "one of MonitoredService, Rollback, ServiceLevelObjective"
+                    "one of Backup, BackupSchedule, MonitoredService, Restore, Rollback, ServiceLevelObjective"
                 )
             ],
             id="unknown version",
