@@ -53,7 +53,7 @@ def without(manifest: dict[str, Any], *path: str) -> dict[str, Any]:
             [
                 (
                     'no kind "Monitor" in version "lastgood.dev/v1alpha1": write apiVersion lastgood.dev/v1alpha1 and one '
-                    "of MonitoredService, Rollback, ServiceLevelObjective"
+                    "of Backup, BackupSchedule, MonitoredService, Restore, Rollback, ServiceLevelObjective"
                 )
             ],
             id="unknown kind",
