@@ -56,10 +56,10 @@ unit: env ## pure tests, and adapters against servers on loopback
 
 integration: env ## a real API server, a real PostgreSQL and Redis
 	@sh hack/servers.sh
-	@$(py) -m pytest tests/integration -q -n $(WORKERS) --dist loadgroup
+	@sh hack/suite.sh integration $(WORKERS)
 
 e2e: env ## a real node
-	@CLUSTER=$(CLUSTER) $(py) -m pytest tests/e2e -q -n $(WORKERS) --dist loadgroup
+	@CLUSTER=$(CLUSTER) sh hack/suite.sh e2e $(WORKERS)
 
 test: env lint types layers generated unit ## everything
 	@sh hack/servers.sh
