@@ -1,8 +1,13 @@
-"""What holds for all tests: in which order they begin."""
+"""What holds for all tests: in which order they begin, and that none fails for being slow."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long examples take to draw says something of the machine, which others may be busy on.
+settings.register_profile("lastgood", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lastgood")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
