@@ -44,6 +44,8 @@ class Counts:
 
     bad: float
     total: float
+    codes: Mapping[int, float] | None = None
+    """How many of all by HTTP status code, as far as the source tells."""
 
 
 @dataclass(frozen=True, slots=True)

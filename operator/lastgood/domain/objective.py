@@ -197,7 +197,9 @@ def describe(plan: ObjectivePlan, value: float, severity: str = "", codes: Mappi
         if alert.severity == severity:
             text += f", {severity} {bad} {alert.shown}" + (f" for {shown(alert.lasting)}" if alert.lasting else "")
     if codes:
-        most = sorted(codes.items(), key=lambda item: (-item[1], item[0]))[:3]
+        # Those of errors where there are any: what went well says nothing of what does not.
+        failed = {code: count for code, count in codes.items() if code[:1] in {"4", "5"}}
+        most = sorted((failed or codes).items(), key=lambda item: (-item[1], item[0]))[:3]
         text += f" ({', '.join(f'{code}: {count:g}' for code, count in most)})"
     return text
 

@@ -177,11 +177,11 @@ class Track:
         """What the window held with the latest sample; Nothing when that was none."""
         return self._silence or self.window.read(self.at)
 
-    def answered(self, code: str, now: float) -> None:
-        """Count the status code of an answer, for the message of a breach."""
+    def answered(self, code: str, now: float, count: float = 1) -> None:
+        """Count answers with a status code, for the message of a breach."""
         if self._codes is None or not 0 <= now - self._codes_since <= self.plan.window:
             self._codes, self._codes_since = ({}, self._codes[0] if self._codes else {}), now
-        self._codes[0][code] = self._codes[0].get(code, 0) + 1
+        self._codes[0][code] = self._codes[0].get(code, 0) + count
 
     def _answers(self) -> dict[str, float] | None:
         new, old = self._codes or ({}, {})

@@ -183,8 +183,8 @@ class Metrics:
         """By namespace, service and objective: as the latest sample left it."""
         self.samples: defaultdict[tuple[str, str], int] = defaultdict(int)
         """By kind of source, and "OK" or why there was nothing."""
-        self.answers: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        """By namespace, service and status code."""
+        self.answers: defaultdict[tuple[str, str, str, int], float] = defaultdict(float)
+        """By namespace, service, objective (none for probes) and status code."""
         self.sample_lag = Spread(_LAG)
         self.registry.register(_Probing(self))
         self.registry.register(_Measuring(self))
@@ -244,15 +244,16 @@ class Metrics:
         """
         answers = (
             f'lastgood_http_answers_total{{class="{code // 100}xx",code="{code}",'
-            f'namespace="{namespace}",service="{service}"}} {count}.0\n'
-            for (namespace, service, code), count in list(self.answers.items())
+            f'namespace="{namespace}",objective="{objective}",service="{service}"}} {count}\n'
+            for (namespace, service, objective, code), count in list(self.answers.items())
         )
         health = (
             f'lastgood_service_healthy{{namespace="{namespace}",service="{service}"}} {value}.0\n'
             for (namespace, service), value in list(self.health.items())
         )
         own = (
-            "# HELP lastgood_http_answers_total Answers to probes.\n# TYPE lastgood_http_answers_total counter\n",
+            "# HELP lastgood_http_answers_total Answers to probes, and those that sources count.\n",
+            "# TYPE lastgood_http_answers_total counter\n",
             *answers,
             "# HELP lastgood_service_healthy 1 healthy, 0 failing, -1 unknown.\n",
             "# TYPE lastgood_service_healthy gauge\n",
@@ -272,9 +273,9 @@ class Metrics:
         for place in [place for place in list(self.answers) if place[:2] == key]:
             del self.answers[place]
 
-    def count_answer(self, key: Key, code: int) -> None:
-        """Count one answer to a probe by its status code."""
-        self.answers[(*key, code)] += 1
+    def count_answer(self, key: Key, code: int, count: float = 1, *, objective: str = "") -> None:
+        """Count answers by their status code: to a probe, or as the source of an objective tells of them."""
+        self.answers[(*key, objective, code)] += count
 
     def count_sample(self, kind: str, sample: Sample) -> None:
         """Count one look of a source."""

@@ -8,7 +8,7 @@ from typing import cast
 
 from lastgood.domain.budget import told
 from lastgood.domain.health import Health
-from lastgood.domain.measure import Nothing, Sample, Silence
+from lastgood.domain.measure import Counts, Nothing, Sample, Silence
 from lastgood.domain.model import Key, Memory
 from lastgood.domain.objective import ObjectiveState, Standing, flipped
 from lastgood.domain.outcome import Outcome
@@ -129,7 +129,12 @@ class Objectives:
         service = self._table.services.get(key)
         track = service.tracks.get(name) if service is not None and service.loaded else None
         if service is not None and track is not None:
-            self._take(service, name, track, sample, time.time())
+            now = time.time()
+            if type(sample) is Counts and sample.codes:
+                for code, count in sample.codes.items():
+                    track.answered(str(code), now, count)
+                    self._metrics.count_answer(key, code, count, objective=name)
+            self._take(service, name, track, sample, now)
 
     def on_outcome(self, service: Service, name: str, outcome: Outcome, now: float) -> None:
         """A probe has ended: it is a sample of the objectives that are measured by it."""

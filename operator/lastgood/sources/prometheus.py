@@ -17,6 +17,7 @@ from lastgood.probes.request import Request, RequestHeader
 from lastgood.probes.values import Values, secret_text
 from lastgood.sources.base import Quiet, TimedSource
 from lastgood.sources.fetch import Web, bearer, check_status, extra_headers, fetch, pieces, prepare, url_of
+from lastgood.sources.selection import code_in
 
 _OURS = frozenset({"bad_data", "execution", "not_found", "not_acceptable"})
 """Kinds of error that speak of the query; those of the API that are not here or there are not shown."""
@@ -63,16 +64,21 @@ class PrometheusSource(TimedSource):
 
     async def look(self, progress: Progress) -> Sample:
         """Ask the one query, or one after the other."""
-        numbers = [await self._ask(name, request, progress) for name, request in self._requests.items()]
+        answers = [await self._ask(name, request, progress) for name, request in self._requests.items()]
+        numbers = [sum(value for _, value in points) for points in answers]
         if len(numbers) == 1:
             return Gauge(numbers[0])
         # Asked at two moments, one may be ahead of the other.
         total = max(numbers[1], 0.0)
         part = min(max(numbers[0], 0.0), total)
         bad = total - part if self._good else part
-        return Counts(bad=bad * self._interval, total=total * self._interval)
+        codes: dict[int, float] = {}
+        for code, value in answers[1]:
+            if code is not None and value > 0:
+                codes[code] = codes.get(code, 0) + value * self._interval
+        return Counts(bad=bad * self._interval, total=total * self._interval, codes=codes or None)
 
-    async def _ask(self, name: str, request: Request, progress: Progress) -> float:
+    async def _ask(self, name: str, request: Request, progress: Progress) -> list[tuple[int | None, float]]:
         answer = await fetch(request, self._web, progress)
         if answer.status in _DENIED:
             check_status(answer.status)
@@ -82,9 +88,10 @@ class PrometheusSource(TimedSource):
             check_status(answer.status)
             raise Quiet(Silence.NOT_UNDERSTOOD, "the answer is not JSON") from None
         _check(document, answer.status)
-        return self._number(name, document["data"])
+        return self._numbers(name, document["data"])
 
-    def _number(self, name: str, data: dict[str, Any]) -> float:
+    def _numbers(self, name: str, data: dict[str, Any]) -> list[tuple[int | None, float]]:
+        """Values, each with the HTTP status code that its series is labelled with. Their sum is finite."""
         try:
             points = _points(data)
         except (KeyError, TypeError, ValueError, IndexError):
@@ -92,12 +99,11 @@ class PrometheusSource(TimedSource):
         if not points:
             detail = f'the query for {name} gave no series: add "or vector(0)" where none means zero'
             raise Quiet(Silence.NO_DATA, detail)
-        if min(at for at, _ in points) < self._clock() - max(_STALE * self._interval, _SKEW):
+        if min(at for at, _, _ in points) < self._clock() - max(_STALE * self._interval, _SKEW):
             raise Quiet(Silence.NO_DATA, f"the answer to the query for {name} is old, or the clocks differ")
-        number = sum(value for _, value in points)
-        if not math.isfinite(number):
+        if not math.isfinite(sum(value for _, value, _ in points)):
             raise Quiet(Silence.NO_DATA, f"the query for {name} gave no finite number")
-        return number
+        return [(code, value) for _, value, code in points]
 
 
 def _request(
@@ -169,12 +175,16 @@ def _check(document: dict[str, Any], status: int) -> None:
         raise Quiet(Silence.SOURCE_DOWN, "the server has only a part of the data")
 
 
-def _points(data: dict[str, Any]) -> list[tuple[float, float]]:
-    """Times and values. Raises KeyError, TypeError, ValueError or IndexError for anything but numbers."""
+def _points(data: dict[str, Any]) -> list[tuple[float, float, int | None]]:
+    """Times, values and status codes. Raises KeyError, TypeError, ValueError or IndexError for anything but numbers."""
     if data["resultType"] == "scalar":
-        pairs = [data["result"]]
-    elif data["resultType"] == "vector":
-        pairs = [series["value"] for series in data["result"]]
-    else:
+        at, value = data["result"]
+        return [(float(at), float(value), None)]
+    if data["resultType"] != "vector":
         raise ValueError
-    return [(float(at), float(value)) for at, value in pairs]
+    found = []
+    for series in data["result"]:
+        at, value = series["value"]
+        labels = series.get("metric")
+        found.append((float(at), float(value), code_in(labels) if isinstance(labels, dict) else None))
+    return found

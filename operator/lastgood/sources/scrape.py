@@ -15,7 +15,7 @@ from lastgood.probes.values import Values
 from lastgood.sources.base import Quiet, TimedSource
 from lastgood.sources.endpoint import Endpoints, Round
 from lastgood.sources.exposition import NotExposition, Reading
-from lastgood.sources.selection import Key, Selector, known
+from lastgood.sources.selection import Key, Selector, code_of, known
 
 T = TypeVar("T")
 Readings = Mapping[str, Reading]
@@ -41,14 +41,21 @@ class Growth(Generic[T]):
 
     def since(self, readings: Mapping[str, dict[Key, T]], grown: Callable[[T | None, T], T]) -> list[T] | None:
         """What was added since each pod's last reading; None when there was none of any."""
-        added: list[T] | None = None
+        by_series = self.by_series(readings, grown)
+        return None if by_series is None else [more for _, more in by_series]
+
+    def by_series(
+        self, readings: Mapping[str, dict[Key, T]], grown: Callable[[T | None, T], T]
+    ) -> list[tuple[Key, T]] | None:
+        """The same, each with its series."""
+        added: list[tuple[Key, T]] | None = None
         for uid, now in readings.items():
             before = self._before.get(uid)
             if before is None:
                 self._before[uid] = now
                 continue
             added = added if added is not None else []
-            added += [grown(before.get(key), value) for key, value in now.items()]
+            added += [(key, grown(before.get(key), value)) for key, value in now.items()]
             # A series that is left out once and comes back has not begun anew.
             self._before[uid] = before | now if len(before) <= _SERIES_KEPT else now
         return added
@@ -87,16 +94,20 @@ class Share(Measure):
         parts = {uid: self._part.numbers(reading) for uid, reading in readings.items()}
         totals = {uid: self._total.numbers(reading) for uid, reading in readings.items()}
         some = self._parts.since(_counters(parts), increase)
-        all_ = self._totals.since(_counters(totals), increase)
+        all_ = self._totals.by_series(_counters(totals), increase)
         for selector, found in ((self._total, totals), (self._part, parts)):
             if not known(found):
                 raise _missing(selector)
         if some is None or all_ is None:
             raise _first_look()
-        total = sum(all_)
+        total = sum(more for _, more in all_)
         # Both were read at one moment of a pod that goes on counting: one may be an event ahead of the other.
         part = min(sum(some), total)
-        return Counts(bad=total - part if self._good else part, total=total)
+        codes: dict[int, float] = {}
+        for key, more in all_:
+            if more and (code := code_of(key)) is not None:
+                codes[code] = codes.get(code, 0) + more
+        return Counts(bad=total - part if self._good else part, total=total, codes=codes or None)
 
 
 class Distribution(Measure):

@@ -1,7 +1,9 @@
 """Which series of an answer an objective means, and what they are: numbers or histograms."""
 
 import math
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from lastgood.api.objective import Series
@@ -14,6 +16,10 @@ from lastgood.sources.exposition import Reading, labels_of
 Key = str
 """The labels of a series in one order, however they are written. One text: tuples take five times the room."""
 
+CODE_LABELS = ("code", "status", "status_code", "http_status_code", "http_response_status_code")
+"""Labels in which clients keep an HTTP status code."""
+
+_CODE = re.compile(r"[1-5][0-9][0-9]")
 _SUFFIXES = ("_bucket", "_count", "_sum")
 _REMEMBERED = 50_000
 """Label sets whose meaning is remembered from one answer to the next."""
@@ -141,6 +147,21 @@ def _bound(text: str | None) -> float | None:
     except ValueError:
         return None
     return None if bound is None or math.isnan(bound) else bound
+
+
+def code_in(labels: Mapping[str, str]) -> int | None:
+    """The HTTP status code that labels tell; None when they tell none."""
+    for label in CODE_LABELS:
+        if _CODE.fullmatch(labels.get(label, "")):
+            return int(labels[label])
+    return None
+
+
+@lru_cache(maxsize=10_000)
+def code_of(key: Key) -> int | None:
+    """The HTTP status code among the labels of a series."""
+    parts = key.split("\0")
+    return code_in(dict(zip(parts[::2], parts[1::2], strict=False)))
 
 
 def known(readings: Mapping[str, dict[Key, Any] | None]) -> bool:

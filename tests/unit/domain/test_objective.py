@@ -251,10 +251,11 @@ def test_what_flips_is_told_and_what_does_not_is_not() -> None:
 
 def test_the_three_most_frequent_codes_are_named() -> None:
     ratio = replace(PLAN, kind=Kind.RATIO, unit="%", scale=0.01, target=0.01, shown="1%", alerts=())
-    codes = {"500": 3.0, "503": 41.0, "504": 3.0, "502": 1.0}
+    codes = {"500": 3.0, "503": 41.0, "504": 3.0, "502": 1.0, "200": 900.0}
     assert describe(ratio, 0.073, codes=codes) == (
         "share of bad events is 7.3%, target below 1% (503: 41, 500: 3, 504: 3)"
     )
+    assert describe(ratio, 0.073, codes={"200": 7.0, "302": 1.0}).endswith("(200: 7, 302: 1)")
 
 
 def test_entries_that_nobody_here_wrote_are_refused() -> None:

@@ -8,8 +8,10 @@ from lastgood.services.metrics import Metrics
 
 def test_lines_of_services_are_as_the_library_writes_them() -> None:
     metrics, registry = Metrics(), CollectorRegistry()
-    labels = ["namespace", "service", "class", "code"]
-    answers = Counter("lastgood_http_answers", "Answers to probes.", labels, registry=registry)
+    labels = ["class", "code", "namespace", "objective", "service"]
+    answers = Counter(
+        "lastgood_http_answers", "Answers to probes, and those that sources count.", labels, registry=registry
+    )
     health = Gauge(
         "lastgood_service_healthy", "1 healthy, 0 failing, -1 unknown.", ["namespace", "service"], registry=registry
     )
@@ -18,7 +20,9 @@ def test_lines_of_services_are_as_the_library_writes_them() -> None:
         health.labels("shop", service).set(state)
         for code in codes:
             metrics.count_answer(("shop", service), code)
-            answers.labels("shop", service, f"{code // 100}xx", str(code)).inc()
+            answers.labels(f"{code // 100}xx", str(code), "shop", "", service).inc()
+    metrics.count_answer(("shop", "a"), 503, 41.5, objective="errors")
+    answers.labels("5xx", "503", "shop", "errors", "a").inc(41.5)
     expected = [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
     page = metrics.page().decode()

@@ -158,6 +158,16 @@ async def test_a_ratio_of_rates_is_events_in_an_interval(
         assert await ask(server, indicator) == expected
 
 
+async def test_codes_are_counted_where_the_query_for_all_keeps_their_label() -> None:
+    now = time.time()
+    rows = [({"code": "200"}, "9"), ({"code": "503", "pod": "a"}, "0.6"), ({"code": "503", "pod": "b"}, "0.4")]
+    total = success("vector", [{"metric": labels, "value": [now, value]} for labels, value in rows])
+    async with serving(api({"bad": vector("1"), "total": total}, [])) as server:
+        told = await ask(server, BAD)
+    assert isinstance(told, Counts)
+    assert told.codes == pytest.approx({200: 90, 503: 10})
+
+
 @pytest.mark.parametrize(("bad", "total", "which"), [((), ("1",), "bad"), (("1",), (), "total")])
 async def test_a_ratio_of_which_one_is_missing(bad: tuple[str, ...], total: tuple[str, ...], which: str) -> None:
     async with serving(api({"bad": vector(*bad), "total": vector(*total)}, [])) as server:

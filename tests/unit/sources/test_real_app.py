@@ -63,7 +63,7 @@ async def test_all_that_an_application_tells(app: App) -> None:
         app.size.observe(10)
         app.size.observe(20)
         assert [await source.sample() for source in made] == [
-            Counts(3, 10),
+            Counts(3, 10, {200: 7, 500: 3}),
             Spread({0.1: 1, 1: 2, math.inf: 1}, 4, 6.05),
             Spread({math.inf: 2}, 2, 30),
         ]

@@ -88,17 +88,24 @@ def page(good: float, bad: float) -> str:
 
 ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
+
+def counted(bad: float, total: float) -> Counts:
+    """What pages with codes 200 and 500 add up to."""
+    codes = {200: total - bad, 500: bad}
+    return Counts(bad, total, {code: count for code, count in codes.items() if count} or None)
+
+
 COUNTED: list[tuple[str, dict[str, str], dict[str, str], Counts]] = [
-    ("one pod", {ONE: page(10, 1)}, {ONE: page(25, 3)}, Counts(2, 17)),
-    ("two pods", {ONE: page(10, 1), TWO: page(0, 0)}, {ONE: page(25, 3), TWO: page(1, 1)}, Counts(3, 19)),
-    ("a container restarted", {ONE: page(100, 50)}, {ONE: page(5, 1)}, Counts(1, 6)),
-    ("a new pod", {ONE: page(10, 1)}, {ONE: page(11, 1), TWO: page(900, 900)}, Counts(0, 1)),
-    ("a pod that vanished", {ONE: page(10, 1), TWO: page(900, 900)}, {ONE: page(12, 2)}, Counts(1, 3)),
-    ("nothing happened", {ONE: page(10, 1)}, {ONE: page(10, 1)}, Counts(0, 0)),
-    ("the first error", {ONE: 'http_total{code="200"} 9\n'}, {ONE: page(10, 1)}, Counts(1, 2)),
-    ("a series left out", {ONE: page(10, 5)}, {ONE: 'http_total{code="200"} 12\n'}, Counts(0, 2)),
-    ("series without a value", {ONE: page(10, 5)}, {ONE: page(12, math.nan)}, Counts(0, 2)),
-    ("a negative counter", {ONE: page(10, 5)}, {ONE: page(12, -3)}, Counts(0, 2)),
+    ("one pod", {ONE: page(10, 1)}, {ONE: page(25, 3)}, counted(2, 17)),
+    ("two pods", {ONE: page(10, 1), TWO: page(0, 0)}, {ONE: page(25, 3), TWO: page(1, 1)}, counted(3, 19)),
+    ("a container restarted", {ONE: page(100, 50)}, {ONE: page(5, 1)}, counted(1, 6)),
+    ("a new pod", {ONE: page(10, 1)}, {ONE: page(11, 1), TWO: page(900, 900)}, counted(0, 1)),
+    ("a pod that vanished", {ONE: page(10, 1), TWO: page(900, 900)}, {ONE: page(12, 2)}, counted(1, 3)),
+    ("nothing happened", {ONE: page(10, 1)}, {ONE: page(10, 1)}, counted(0, 0)),
+    ("the first error", {ONE: 'http_total{code="200"} 9\n'}, {ONE: page(10, 1)}, counted(1, 2)),
+    ("a series left out", {ONE: page(10, 5)}, {ONE: 'http_total{code="200"} 12\n'}, counted(0, 2)),
+    ("series without a value", {ONE: page(10, 5)}, {ONE: page(12, math.nan)}, counted(0, 2)),
+    ("a negative counter", {ONE: page(10, 5)}, {ONE: page(12, -3)}, counted(0, 2)),
 ]
 
 
@@ -108,17 +115,37 @@ async def test_a_ratio(first: dict[str, str], second: dict[str, str], expected: 
         assert await after(state, first, second, RATIO) == expected
 
 
+@pytest.mark.parametrize(
+    ("labels", "codes"),
+    [
+        ('code="503"', {503: 4}),
+        ('status="404",method="GET"', {404: 4}),
+        ('http_response_status_code="200"', {200: 4}),
+        ('status="error"', None),
+        ('code="5xx"', None),
+        ('code="0503"', None),
+        ('method="503"', None),
+    ],
+)
+async def test_codes_are_counted_where_a_label_tells_them(labels: str, codes: dict[int, float] | None) -> None:
+    async with app() as state:
+        pages = [{ONE: f"http_total{{{labels}}} {value}\n"} for value in (1, 5)]
+        told = await after(state, *pages, RATIO)
+        assert isinstance(told, Counts)
+        assert (told.total, told.codes) == (4, codes)
+
+
 async def test_a_ratio_of_good_ones() -> None:
     indicator = {"ratio": {"good": {"metric": "http", "labels": {"code": "2.."}}, "total": {"metric": "http_total"}}}
     async with app() as state:
-        assert await after(state, {ONE: page(10, 1)}, {ONE: page(25, 3)}, indicator) == Counts(2, 17)
+        assert await after(state, {ONE: page(10, 1)}, {ONE: page(25, 3)}, indicator) == counted(2, 17)
 
 
 async def test_good_ones_ahead_of_all_are_no_negative_bad_ones() -> None:
     indicator = {"ratio": {"good": {"metric": "good"}, "total": {"metric": "all"}}}
     async with app() as state:
         told = await after(state, {ONE: "good 5\nall 5\n"}, {ONE: "good 8\nall 7\n"}, indicator)
-        assert told == Counts(0, 2)
+        assert told == counted(0, 2)
 
 
 async def test_labels_match_as_a_whole_and_what_is_absent_is_empty() -> None:
