@@ -131,7 +131,7 @@ def test_what_is_imported_is_taken_by_the_cluster(kubectl: Kube) -> None:
 
 def test_crds_are_what_the_repository_holds(tmp_path: Path) -> None:
     files = sorted(Path("crds").glob("*.yaml"))
-    printed = list(yaml.safe_load_all(lastgood("crds").stdout))
+    printed = sorted(yaml.safe_load_all(lastgood("crds").stdout), key=lambda crd: crd["metadata"]["name"])
     assert printed == [yaml.safe_load(f.read_text()) for f in files]
     assert lastgood("crds", "--into", tmp_path).returncode == 0
     assert {f.name: f.read_text() for f in tmp_path.iterdir()} == {f.name: f.read_text() for f in files}

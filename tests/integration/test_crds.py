@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.kube import Kube, until
-from tests.integration import test_crds_objectives
+from tests.integration import test_crds_backups, test_crds_objectives
 from tests.integration.cluster import Cluster, Refused, refusal
 from tests.integration.manifests import rollback, secret_ref, service
 
@@ -30,6 +30,7 @@ def whole() -> dict[str, Any]:
     body["spec"].update(
         suspend=False,
         dependsOn=[{"name": "db"}],
+        backups=[{"name": "db"}],
         stability={"soak": "1h", "keep": 3},
         probes=[
             {
@@ -140,6 +141,7 @@ DURATIONS = [
 NAMES = [
     "spec.targetRef.name",
     "spec.dependsOn.0.name",
+    "spec.backups.0.name",
     f"{HTTP}.headers.1.valueFrom.secretKeyRef.name",
     f"{TLS}.ca.secretKeyRef.name",
     f"{GRPC}.tls.ca.configMapKeyRef.name",
@@ -320,7 +322,8 @@ def test_every_rule_is_in_a_table() -> None:
     import re
 
     said = {(re.sub(r"\[\d+\]", "", s.partition(": ")[0]), s) for bad in TABLE for s in validate(changed(bad))}
-    said |= {(path.replace("[]", ""), message) for _, path, message in test_crds_objectives.PLACES}
+    others = (*test_crds_objectives.PLACES, *test_crds_backups.PLACES)
+    said |= {(path.replace("[]", ""), message) for _, path, message in others}
     for kind in KINDS:
         for path, rule, message in rules_of(structural(kind.model)):
             if "oldSelf" in rule:
@@ -346,6 +349,8 @@ def test_defaults_are_filled_in(cluster: Cluster) -> None:
         "cooldown": "10m",
         "limit": {"count": 3, "window": "24h"},
         "configMaps": "Restore",
+        "data": "Keep",
+        "dataNeedsApproval": True,
         "gitOps": "AlertOnly",
         "rolloutTimeout": "10m",
         "validationTimeout": "5m",
@@ -370,6 +375,7 @@ def test_defaults_are_filled_in(cluster: Cluster) -> None:
         "reason": "",
         "needsApproval": False,
         "dryRun": False,
+        "data": "Keep",
     }
 
 
