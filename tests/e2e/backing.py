@@ -78,8 +78,10 @@ def server(namespace: str, name: str, *arguments: str, port: int, data: str = ""
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
     volume = {"persistentVolumeClaim": {"claimName": data}} if data else {"emptyDir": {}}
+    # Once is enough: PostgreSQL starts on no directory that a group may write, which it would be made at each mount.
+    group = {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
     pod: Object = {
-        "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
+        "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, **group},
         "terminationGracePeriodSeconds": 5,
         "containers": [container],
         "volumes": [{"name": "data", **volume}],
@@ -220,17 +222,27 @@ class Looks:
         return self.ended("backup", name, within=within)
 
     def ended(self, kind: str, name: str, *, within: float = 180) -> Object:
-        """The Backup or Restore once it has succeeded or failed."""
+        """The Backup or Restore once it has succeeded or failed; a Backup's copies come after that, in the same Job."""
 
         def look() -> Object | None:
+            copying = kind == "backup" and not self._over(name)
             body = self._kube.get(kind, name) or {}
-            return body if body.get("status", {}).get("phase") in {"Succeeded", "Failed", "Refused"} else None
+            ended = body.get("status", {}).get("phase") in {"Succeeded", "Failed", "Refused"}
+            return body if ended and not copying else None
 
         try:
             return until(look, within=within, says=f"{kind} {name} has ended", every=1)
         except AssertionError as error:
             msg = f"{error}\n{self.told()}"
             raise AssertionError(msg) from None
+
+    def _over(self, job: str) -> bool:
+        conditions = (self._kube.get("job", job) or {}).get("status", {}).get("conditions", [])
+        return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+
+    def copied(self) -> list[Object]:
+        """Backups that have succeeded and whose Jobs have ended: what was to be copied is."""
+        return [body for body in self.backups() if self._over(body["metadata"]["name"])]
 
     def task(self, name: str, task: str, *, of: str = "sales", within: float = 240) -> bool:
         """Start a task of the schedule's CronJob now; whether its Job succeeded."""

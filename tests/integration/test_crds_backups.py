@@ -16,7 +16,11 @@ from lastgood.api.validation import validate
 pytestmark = pytest.mark.integration
 
 KINDS = {"BackupSchedule", "Backup", "Restore"}
-PLACES = [place for place in test_rules.PLAIN if place[0] in KINDS]
+PLACES = [
+    place
+    for place in test_rules.PLAIN
+    if place[0] in KINDS or (place[0] == "MonitoredService" and place[1].startswith("spec.backups"))
+]
 NOW = "2027-01-15T08:00:00Z"
 
 

@@ -17,8 +17,11 @@ SPEC_FOLDER = "/etc/lastgood/job"
 SPEC_FILE = f"{SPEC_FOLDER}/spec.json"
 """Where a job finds its JobSpec."""
 
-READS_SOURCE: frozenset[Task] = frozenset({"full", "incremental", "receive", "safety", "restore", "swap", "validate"})
-"""Tasks that get the source's credentials. Tests of what was stored have no business with the source."""
+READS_SOURCE: frozenset[Task] = frozenset(
+    {"full", "incremental", "receive", "restore-test", "full-check", "verify", "safety", "restore", "swap", "validate"}
+)
+"""Tasks that get the source's credentials. A restore test connects to nothing: the DSN names the database that it is
+about."""
 WRITES_SOURCE: frozenset[Task] = frozenset({"restore", "swap", "validate"})
 """Tasks that get a Restore's own credentials, where it names some."""
 USES_REPOSITORIES: frozenset[Task] = frozenset(
