@@ -64,7 +64,7 @@ e2e: env ## a real node
 test: env lint types layers generated unit ## everything
 	@sh hack/servers.sh
 	@$(lab) build
-	@MAKE="$(MAKE)" sh hack/side-by-side.sh integration e2e
+	@$(MAKE) --no-print-directory integration e2e
 
 bench: env ## figures, written to docs/benchmarks.md
 	@sh hack/servers.sh

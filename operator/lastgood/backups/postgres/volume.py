@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from lastgood.api.backupjob import RestoreJob
 from lastgood.backups.postgres.assertions import broken
@@ -55,22 +56,29 @@ class VolumeRestore:
         )
 
     async def validate(self, work: Path, restore: RestoreJob) -> str:
-        """Start what was restored in this pod, run the assertions read-only, and stop it. Raises JobFailed."""
+        """Run the assertions: on the server where it runs again, else on it started in this pod, read-only.
+
+        Raises JobFailed.
+        """
+        if restore.spec.server is not None and not self._places.server(restore.spec.server.claim).exists():
+            # The volume is the server's own by now, and not this pod's.
+            return await self._ask(restore, self._server, "the restored server runs")
         target = self._target(restore)
         major = int((target / "PG_VERSION").read_text())
         client = await tools(major)
         superuser = (await asyncio.to_thread((_marks(target, restore)).read_text)).strip()
+        async with serving(
+            client, target, work, user=superuser, throw_away=False, settings={"default_transaction_read_only": "on"}
+        ) as server:
+            return await self._ask(restore, server, "the restored server starts")
+
+    async def _ask(self, restore: RestoreJob, server: Any, stands: str) -> str:
         name = self._server.database
-        async with (
-            serving(
-                client, target, work, user=superuser, throw_away=False, settings={"default_transaction_read_only": "on"}
-            ) as server,
-            server.session(name, doing=f"the assertions on {name}") as connection,
-        ):
+        async with server.session(name, doing=f"the assertions on {name}") as connection:
             told = await broken(connection, restore.spec.assertions)
         if told:
             raise JobFailed(PgReason.VALIDATION_FAILED, f"{name}: {phrase(told)}")
-        return f"the restored server starts, and {len(restore.spec.assertions)} assertions hold on {name}"
+        return f"{stands}, and {len(restore.spec.assertions)} assertions hold on {name}"
 
     def _target(self, restore: RestoreJob) -> Path:
         server = restore.spec.server

@@ -91,11 +91,17 @@ def test_credentials_are_at_the_paths_of_the_contract() -> None:
     assert mount == {"name": "credentials", "mountPath": CREDENTIALS, "readOnly": True}
 
 
-@pytest.mark.parametrize("task", ["data-sample", "restore-test", "full-check", "prune", "verify"])
+@pytest.mark.parametrize("task", ["data-sample", "prune"])
 def test_what_only_looks_at_what_is_stored_never_sees_the_source(task: Task) -> None:
     found = files(pod(task, declared(**FULL_HOUSE), restore=restore()))
     assert "key/current" in found
     assert not [path for path in found if path.startswith("source/")]
+
+
+@pytest.mark.parametrize("task", ["restore-test", "full-check", "verify"])
+def test_what_restores_knows_which_database_it_is_about(task: Task) -> None:
+    found = files(pod(task, declared(**FULL_HOUSE), restore=restore()))
+    assert {"key/current", "source/dsn"} <= set(found)
 
 
 @pytest.mark.parametrize("task", ["receive", "swap", "validate"])
