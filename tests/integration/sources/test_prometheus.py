@@ -128,7 +128,7 @@ async def test_its_own_endpoint_is_scraped(prometheus: Prometheus) -> None:
             assert told.reason is Silence.FIRST_LOOK, told
         for query in ("1", "2", "sum("):
             await value(prometheus, query)
-        assert await made[0].sample() == Counts(1, 3)
+        assert await made[0].sample() == Counts(1, 3, {200: 2, 400: 1})
         told = await made[1].sample()
         assert isinstance(told, Spread)
         assert told.total == 3
