@@ -24,8 +24,8 @@ PATTERNS = [
     r'Problem\(\s*"(\w+)"',
     r'reason="([A-Z]\w+)"',
     # Of Restores.
-    r'_fail\(\s*case, "?\w+"?, "(\w+)"',
-    r'_wait\(\s*case, "?\w+"?, "(\w+)"',
+    r'\bfail\(\s*case, "?\w+"?, "(\w+)"',
+    r'\bwait\(\s*case, "?\w+"?, "(\w+)"',
     r'NoPoint\(\s*"(\w+)"',
     r'Next\(\s*Do\.\w+, "?\w+"?, "([A-Z]\w+)"',
     r'_about\(restore, w, "\w+", "(\w+)"',
