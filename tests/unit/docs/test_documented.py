@@ -27,8 +27,8 @@ PATTERNS = [
     r'JobFailed\(\s*"([A-Z]\w+)"',
     r'_Meaning\(\s*"([A-Z]\w+)"',
     # Of Restores.
-    r'_fail\(\s*case, "?\w+"?, "(\w+)"',
-    r'_wait\(\s*case, "?\w+"?, "(\w+)"',
+    r'\bfail\(\s*case, "?\w+"?, "(\w+)"',
+    r'\bwait\(\s*case, "?\w+"?, "(\w+)"',
     r'NoPoint\(\s*"(\w+)"',
     r'Next\(\s*Do\.\w+, "?\w+"?, "([A-Z]\w+)"',
     r'_about\(restore, w, "\w+", "(\w+)"',
