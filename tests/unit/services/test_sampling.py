@@ -18,7 +18,7 @@ from lastgood.services import sampling
 from lastgood.services.table import ObjectiveKnown, Service, Table
 
 SECRET = {"secretKeyRef": {"name": "db", "key": "dsn"}}
-HTTP = {"http": {"url": "http://agent/"}}
+HTTP = {"http": {"url": "http://agent/", "path": "rate"}}
 OWN = {"targetRef": {"name": "web"}, "probes": [{"name": "front", "http": {"url": "http://x/"}, "interval": "7s"}]}
 
 

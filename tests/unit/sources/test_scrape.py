@@ -145,7 +145,7 @@ async def test_good_ones_ahead_of_all_are_no_negative_bad_ones() -> None:
     indicator = {"ratio": {"good": {"metric": "good"}, "total": {"metric": "all"}}}
     async with app() as state:
         told = await after(state, {ONE: "good 5\nall 5\n"}, {ONE: "good 8\nall 7\n"}, indicator)
-        assert told == counted(0, 2)
+        assert told == Counts(0, 2)
 
 
 async def test_labels_match_as_a_whole_and_what_is_absent_is_empty() -> None:
