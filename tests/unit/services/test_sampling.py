@@ -121,6 +121,14 @@ def test_a_track_that_stays_as_it_is_written_goes_on(
     assert (told.tracks["x"] is before.tracks["x"]) is kept
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_track_with_a_trigger_goes_on_as_long_as_it_has_it(stays: bool) -> None:
+    triggers = (Trigger(TriggerKind.OBJECTIVE, "x", severity="critical"),)
+    before, after = service("x", triggers=triggers), service("x", triggers=triggers if stays else ())
+    after.tracks = before.tracks = measure(before, {"x": spec(HTTP)}).tracks
+    assert (measure(after, {"x": spec(HTTP)}).tracks["x"] is before.tracks["x"]) is stays
+
+
 def test_what_there_is_not_and_what_is_not_understood_is_said() -> None:
     table = Table()
     written = spec(HTTP).model_dump_json(by_alias=True, exclude_none=True).encode()
