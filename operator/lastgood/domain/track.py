@@ -196,7 +196,7 @@ class Track:
         soon after the one before and on the same side of every bound. What such samples leave behind is told by
         ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        window = self.window
+        window, sides = self.window, self._sides
         taken = window.add(sample, now)
         if type(taken) is Nothing:
             return self._silent(taken, before, now), None
@@ -205,8 +205,8 @@ class Track:
             before is self._judged
             and value is not None
             and self._low <= value <= self._high
-            and window.events >= self._sides.most
-            and 0 <= now - self.at <= self._sides.soon
+            and window.events >= sides.most
+            and 0 <= now - self.at <= sides.soon
             and now < self._stays_until
         ):
             state = before
