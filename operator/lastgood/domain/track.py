@@ -196,7 +196,7 @@ class Track:
         soon after the one before and on the same side of every bound. What such samples leave behind is told by
         ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        window = self.window
+        window, sides = self.window, self._sides
         taken = window.add(sample, now)
         if type(taken) is Nothing:
             return self._silent(taken, before, now), None
@@ -205,8 +205,8 @@ class Track:
             before is self._judged
             and value is not None
             and self._low <= value <= self._high
-            and window.events >= self._sides.most
-            and 0 <= now - self.at <= self._sides.soon
+            and window.events >= sides.most
+            and 0 <= now - self.at <= sides.soon
             and now < self._stays_until
         ):
             state = before
@@ -256,14 +256,16 @@ class Track:
     def _turn(self, bad: float, total: float, value: float | None, now: float) -> Minute | None:
         """Hand over what came in the unit that has ended, and begin another with this; the minute that has ended."""
         self._hand_over()
-        minute = self._next_minute(value, now) if not self._minute_ends - 60 <= now < self._minute_ends else None
+        begins = not self._minute_ends - 60 <= now < self._minute_ends
+        minute = self._next_minute(value, now) if begins else None
         self._minute_bad += bad
         self._minute_total += total
         self._turns = self._minute_ends
         if self._rings is not None:
             self._rings.add(bad, total, self.plan.interval, now)
             self._turns = min(self._turns, self._rings.ends)
-            self._burn(now)
+            if begins or not self._looked_at:
+                self._burn(now)
         return minute
 
     def _hand_over(self) -> None:
@@ -298,7 +300,8 @@ class Track:
         self.at, self._silence, self.value, self._judged = now, nothing, None, None
         if now >= self._turns and self._rings is not None:
             self._hand_over()
-            self._burn(now)
+            if abs(now - self._looked_at) >= BURN_SECONDS:
+                self._burn(now)
         return judge(self.plan, nothing, before, now)
 
     def settled(self, state: ObjectiveState) -> ObjectiveState:
@@ -306,9 +309,9 @@ class Track:
         return settled(state, self.at) if state is self._judged and state.seen_at != self.at else state
 
     def _burn(self, now: float) -> None:
-        """Work burn rates out, where it is time and they matter."""
+        """Work burn rates out where they matter: asked once a minute."""
         budget, rings = self.plan.budget, self._rings
-        if budget is None or rings is None or -BURN_SECONDS < now - self._looked_at < BURN_SECONDS:
+        if budget is None or rings is None:
             return
         self._looked_at = now
         if (

@@ -118,3 +118,12 @@ def test_a_minute_is_told_once_with_what_it_held() -> None:
         (T0 // 60, 6, 24, 0.25),
         (T0 // 60 + 1, 6, 24, 0.25),
     ]
+
+
+def test_codes_that_a_sample_counts_are_in_the_message_of_a_breach() -> None:
+    written = spec(target={"below": "1%"}, alerts=[{"severity": "critical", "threshold": "5%"}])
+    track = Track(objective_plan("x", written), "d")
+    for code, count in (("200", 57.0), ("500", 2.0), ("503", 41.0)):
+        track.answered(code, T0, count)
+    state, _ = track.take(Counts(43, 100), ObjectiveState(), T0, steady=False)
+    assert state.message.endswith("(503: 41, 500: 2)")

@@ -1,0 +1,93 @@
+"""The operator with its history in a real PostgreSQL: budgets outlive it, and it outlives the database.
+
+Minutes are handed over once a minute, so each step here takes one.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.e2e.kube import until
+from tests.integration.process import Operator
+from tests.integration.stage import Stage
+from tests.integration.test_history import PASSWORD, Server
+
+pytestmark = pytest.mark.integration
+TURN = 90
+"""Seconds within which minutes are handed over, or known not to be."""
+
+ERRORS = {
+    "apiVersion": "lastgood.dev/v1alpha1",
+    "kind": "ServiceLevelObjective",
+    "metadata": {"name": "errors"},
+    "spec": {
+        "source": {"probe": {}},
+        "indicator": {"ratio": {}},
+        "window": "10s",
+        "target": {"below": "1%"},
+        "budget": {"objective": "99.9%", "period": "7d"},
+    },
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="lastgood-history-") as directory:
+        server = Server(Path(directory))
+        server.start()
+        yield server
+        server.stop()
+
+
+def minutes(server: Server, *, bad: float = 0) -> int:
+    """How many it has with at least so many bad events."""
+    with psycopg.connect(server.dsn) as connection:
+        if connection.execute("SELECT to_regclass('lastgood_minutes')").fetchone() == (None,):
+            return 0
+        found = connection.execute("SELECT count(*) FROM lastgood_minutes WHERE bad >= %s", (bad,)).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_budgets_outlive_the_operator_and_it_outlives_the_database(
+    stage: Stage, server: Server, spawn: Callable[..., Operator], tmp_path: Path
+) -> None:
+    dsn = tmp_path / "dsn"
+    dsn.write_text(server.dsn + "\n")
+    first = spawn("--history-dsn-file", str(dsn))
+    first.wait_for_log('"leading"')
+    stage.cluster.put(ERRORS)
+    stage.begin("app", objectives=[{"name": "errors"}], rollback={"policy": "Disabled"})
+    stage.good("app")
+    stage.target.broken.add(("app", "v1"))
+    stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=TURN)
+    until(lambda: minutes(server, bad=20), within=2 * TURN, says="a minute of errors is in the database")
+    first.stop()
+    stage.target.broken.clear()
+
+    second = spawn("--history-dsn-file", str(dsn))
+    second.wait_for_log('"leading"')
+
+    def left() -> bool:
+        told = second.total("lastgood_objective_budget_left", objective="errors")
+        return 0 < told < 0.98
+
+    # A minute of nothing but errors is a tenth of what 99.9 % leave in a week. All that this one sees is good.
+    until(left, within=2 * TURN, says="the budget that the first one spent is known to the second")
+
+    server.stop()
+    try:
+        said = stage.wait("app", "HistoryKept", "HistoryUnreachable", status="False", within=2 * TURN)
+        assert PASSWORD not in said["message"]
+        second.more("lastgood_probe_outcomes_total", 3)
+        until(lambda: second.total("lastgood_history_waiting_minutes") >= 1, within=TURN, says="minutes wait in memory")
+        assert second.total("lastgood_history_kept") == 0
+    finally:
+        server.start()
+    before = minutes(server)
+    stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=2 * TURN)
+    assert second.total("lastgood_history_waiting_minutes") == 0
+    assert minutes(server) > before
+    assert PASSWORD not in first.log + second.log
