@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastgood.domain.budget import SLOTS, UNITS, WIDTHS, BudgetRings, alarming, burn
+from lastgood.domain.budget import BURN_WINDOWS, SLOTS, UNITS, WIDTHS, BudgetRings, alarm, burn, burn_rate
 from lastgood.domain.objective_plan import BudgetPlan
 
 T0 = 1_800_000_000.0
@@ -69,12 +69,26 @@ QUIET = st.just((60.0, 0, 9))
 EPISODE = st.lists(st.tuples(st.sampled_from([60.0, 600.0, 7200.0]), st.integers(0, 9), st.just(9)) | QUIET, max_size=8)
 
 
+def effective(plan: BudgetPlan, rings: BudgetRings, units: int, now: float) -> float | None:
+    """How fast a budget burns over a window, of which what nobody saw was good: from what was spent in it."""
+    seen, width = rings.spent(units, now), next(w for w in WIDTHS if units <= w * SLOTS)
+    rate, whole = burn_rate(plan, seen), (units - width) * rings.unit
+    return rate if rate is None or seen.seconds >= whole else rate * seen.seconds / whole
+
+
 @settings(deadline=None)
 @given(PERIODS, st.lists(st.tuples(EPISODE, st.integers(1, 20)), min_size=1, max_size=4))
-def test_the_short_look_tells_whether_an_alert_fires(period: float, story: list[tuple[list[Any], int]]) -> None:
+def test_the_short_ways_tell_what_the_long_way_does(period: float, story: list[tuple[list[Any], int]]) -> None:
     plan, rings, now = BudgetPlan(0.05, period), BudgetRings(period), T0
     for episode, times in story:
         for step, bad, total in episode * times:
             now += step
             rings.add(bad, total, min(step, 600), now)
-            assert alarming(plan, rings, now) is any(w.firing for w in burn(plan, rings, now).windows)
+            told = burn(plan, rings, now)
+            assert alarm(plan, rings, now) == told.alarm
+            left = effective(plan, rings, UNITS, now)
+            assert told.left == (None if left is None else 1 - left)
+            for window, seen in zip(BURN_WINDOWS, told.windows, strict=True):
+                long, short = effective(plan, rings, window.long, now), burn_rate(plan, rings.spent(window.short, now))
+                assert (seen.window, seen.long, seen.short) == (window, long, short)
+                assert seen.firing is (long is not None and short is not None and min(long, short) > window.rate)

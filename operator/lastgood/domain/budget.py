@@ -38,6 +38,8 @@ _PLACES = SLOTS * _RINGS
 _MOST = 65_535
 _LARGEST = 3e38
 _LONG_AGO = 1 << 62
+# An array that is made by multiplication has no room to spare.
+_NO_COUNT, _NO_SECOND = array("f", (0.0,)), array("H", (0,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def _span(units: int) -> _Span:
 
 
 _SPANS = tuple(map(_span, sorted({u for w in BURN_WINDOWS for u in (w.long, w.short)} | {UNITS})))
+_LONGEST = max(span.units + span.width for span in _SPANS[:-1])
 _PLACE_OF = {span.units: place for place, span in enumerate(_SPANS)}
 
 
@@ -123,14 +126,14 @@ class BudgetRings(Steady):
         self.unit = _unit(period)
         super().__init__(self.unit)
         # Bad events, ring by ring and slot by slot; then all events likewise. Nothing at the present slots' places.
-        self._counts = array("f", bytes(4 * 2 * _PLACES))
-        self._seconds = array("H", bytes(2 * _PLACES))
+        self._counts = _NO_COUNT * (2 * _PLACES)
+        self._seconds = _NO_SECOND * _PLACES
         self._unit_bad = self._unit_total = self._unit_seconds = self._unit_ends = 0.0
         self._newest = 0
         # Of each span that was summed up: its ring's present slot then, and the three sums.
         self._sums: array[float] | None = None
-        # Of each ring: the three sums of what has ended within its present slot.
-        self._ended: array[float] | None = None
+        # Of each ring: the three sums of what has ended within its present slot. Of this unit alone.
+        self._ended: list[tuple[float, float, float]] | None = None
         # The latest units with bad events, and with any.
         self._latest_bad = self._latest_total = -_LONG_AGO
 
@@ -208,9 +211,7 @@ class BudgetRings(Steady):
 
     def spent(self, units: int, now: float) -> Spent:
         """What the last so many units hold; of the slots of the finest ring that is long enough."""
-        at = self.at(now)
-        if at >= self._unit_ends:
-            self._advance(at)
+        self.reach(now)
         span = _span(units)
         newest = self._newest // span.width
         bad, total, seconds = self._sum(span.ring, span.slots, newest)
@@ -218,30 +219,29 @@ class BudgetRings(Steady):
         longest = span.slots * span.width * self.unit
         return Spent(bad + present[0], total + present[1], min(seconds + present[2], longest))
 
-    @property
-    def ends(self) -> float:
-        """When the present unit ends, by the clock that it was begun with."""
-        return self._unit_ends - self._ahead
+    def ends(self, now: float) -> float:
+        """When the unit of a moment ends, by the clock that tells it."""
+        return (math.floor(self.at(now) / self.unit) + 1) * self.unit - self._ahead
 
     def look(self, now: float) -> list[tuple[float, float, float] | None]:
         """Bad events, events and seconds of each span of a burn, which is what ``spent`` tells but for its limit.
 
         None where there is no event; where all were good, how many does not matter, and it is ``_GOOD``.
         """
-        at = self.at(now)
-        if at >= self._unit_ends:
-            self._advance(at)
+        self.reach(now)
         return list(map(self.within, range(len(_SPANS))))
 
     def quiet(self, units: int, now: float) -> bool:
         """Whether no bad event came within so many units, and the present one."""
-        at = self.at(now)
-        if at >= self._unit_ends:
-            self._advance(at)
-        return self._newest - self._latest_bad > units
+        return math.floor(self.at(now) / self.unit) - self._latest_bad > units
+
+    def good(self, now: float) -> bool:
+        """Whether events came in the present unit, and no bad one in it nor in any span of a burn but the period."""
+        self.reach(now)
+        return self._latest_total == self._newest and self._newest - self._latest_bad > _LONGEST
 
     def within(self, place: int) -> tuple[float, float, float] | None:
-        """One of what ``look`` tells, as of the latest look or event."""
+        """One of what ``look`` tells, as of the moment that was reached."""
         _, ring, slots, width = _SPANS[place]
         slot = self._newest // width
         if self._latest_bad // width <= slot - slots:
@@ -250,21 +250,20 @@ class BudgetRings(Steady):
             bad, total, seconds = self._sum(ring, slots, slot)
             return bad + self._unit_bad, total + self._unit_total, seconds + self._unit_seconds
         now_bad, now_total, now_seconds = self._present(ring)
-        sums = self._sums
+        sums, at = self._sums, 4 * place
         if sums is None:
-            sums = self._sums = array("d", [-1.0] * 4 * len(_SPANS))
-        if sums[4 * place] != slot:
+            sums = self._sums = array("d", (-1.0,)) * (4 * len(_SPANS))
+        if sums[at] != slot:
             # The same until the ring has a new slot: most spans are looked at far more often than that.
-            sums[4 * place : 4 * place + 4] = array("d", (slot, *self._sum(ring, slots, slot)))
-        _, bad, total, seconds = sums[4 * place : 4 * place + 4]
-        return bad + now_bad, total + now_total, seconds + now_seconds
+            sums[at : at + 4] = array("d", (slot, *self._sum(ring, slots, slot)))
+        return sums[at + 1] + now_bad, sums[at + 2] + now_total, sums[at + 3] + now_seconds
 
     def _present(self, ring: int) -> tuple[float, float, float]:
         """Bad events, events and seconds of the present slot of a ring."""
         ended = self._ended
         if ended is None:
-            ended = self._ended = array("d", bytes(8 * 3 * _RINGS))
-            counts, bad, total, seconds = self._counts, 0.0, 0.0, 0.0
+            counts, all_seconds, bad, total, seconds = self._counts, self._seconds, 0.0, 0.0, 0.0
+            ended = self._ended = [(bad, total, seconds)]
             for finer in range(_RINGS - 1):
                 # The slots of the finer ring that have ended within the present slot: they lie side by side.
                 slot = self._newest // WIDTHS[finer]
@@ -273,20 +272,20 @@ class BudgetRings(Steady):
                 if first < end:
                     bad += sum(counts[first:end])
                     total += sum(counts[_PLACES + first : _PLACES + end])
-                    seconds += sum(self._seconds[first:end])
-                ended[3 * finer + 3 : 3 * finer + 6] = array("d", (bad, total, seconds))
-        bad, total, seconds = ended[3 * ring : 3 * ring + 3]
+                    seconds += sum(all_seconds[first:end])
+                ended.append((bad, total, seconds))
+        bad, total, seconds = ended[ring]
         return bad + self._unit_bad, total + self._unit_total, seconds + self._unit_seconds
 
     def _sum(self, ring: int, slots: int, newest: int) -> tuple[float, float, float]:
         """Of the slots of a ring that have ended, of so many with the present one."""
         base, end = ring * SLOTS, newest % SLOTS
-        first = max(0, end + 1 - slots)
-        bad, total, seconds = self._between(base + first, base + end)
-        if slots > end + 1:
-            more = self._between(base + SLOTS - (slots - end - 1), base + SLOTS)
-            return bad + more[0], total + more[1], seconds + more[2]
-        return bad, total, seconds
+        first = end + 1 - slots
+        if first >= 0:
+            return self._between(base + first, base + end)
+        bad, total, seconds = self._between(base, base + end)
+        more = self._between(base + SLOTS + first, base + SLOTS)
+        return bad + more[0], total + more[1], seconds + more[2]
 
     def _between(self, first: int, last: int) -> tuple[float, float, float]:
         counts = self._counts
@@ -296,9 +295,22 @@ class BudgetRings(Steady):
             sum(self._seconds[first:last]),
         )
 
+    def reach(self, now: float) -> None:
+        """Begin the unit of this moment, if it has not begun yet."""
+        at = self.at(now)
+        if at >= self._unit_ends:
+            self._advance(at)
+
     def _advance(self, at: float) -> None:
         unit, before = math.floor(at / self.unit), self._newest
         if unit <= before:
+            return
+        if unit == before + 1 and unit % WIDTHS[1]:
+            # Most of the time one slot of the finest ring has ended, and none of another.
+            if self._unit_total or self._unit_seconds:
+                self._store(before % SLOTS, *self._now())
+            self._empty(unit % SLOTS)
+            self._begin(unit)
             return
         if unit // WIDTHS[1] != before // WIDTHS[1]:
             # Summed up before any slot is written.
@@ -312,12 +324,17 @@ class BudgetRings(Steady):
                 if total or seconds:
                     self._store(ring * SLOTS + ended % SLOTS, bad, total, seconds)
             for back in range(min(slot - ended, SLOTS)):
-                place = ring * SLOTS + (slot - back) % SLOTS
-                if self._seconds[place] or self._counts[_PLACES + place]:
-                    self._counts[place] = self._counts[_PLACES + place] = 0.0
-                    self._seconds[place] = 0
+                self._empty(ring * SLOTS + (slot - back) % SLOTS)
+        self._begin(unit)
+
+    def _begin(self, unit: int) -> None:
         self._newest, self._unit_ends, self._ended = unit, (unit + 1) * self.unit, None
         self._unit_bad = self._unit_total = self._unit_seconds = 0.0
+
+    def _empty(self, place: int) -> None:
+        if self._seconds[place] or self._counts[_PLACES + place]:
+            self._counts[place] = self._counts[_PLACES + place] = 0.0
+            self._seconds[place] = 0
 
     def _now(self) -> tuple[float, float, float]:
         return self._unit_bad, self._unit_total, self._unit_seconds
@@ -367,6 +384,11 @@ class Burn:
     windows: tuple[Burning, ...]
 
     @property
+    def alarm(self) -> float:
+        """Rate of the fastest alert that fires; 0 when none does."""
+        return next((w.window.rate for w in self.windows if w.firing), 0.0)
+
+    @property
     def severity(self) -> str:
         """Of the most severe alert that fires; empty when none does."""
         return next((w.window.severity for w in self.windows if w.firing), "")
@@ -391,11 +413,15 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     nor in the long window of an alert, which so fires when its share of the budget has been seen to be spent. A window
     of n slots, of which the newest is filling up, is whole from n - 1 slots on.
     """
+    if rings.good(now):
+        used = _effective(plan, rings.within(len(_SPANS) - 1), _WHOLE * rings.unit)
+        return Burn(1 - used, None, _CALM) if used else _UNSPENT
     seen, unit = rings.look(now), rings.unit
     windows = []
     for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
         long, short = _effective(plan, seen[long_place], whole * unit), _rate(plan, seen[short_place])
-        firing = plan.burn_alerts and long is not None and short is not None and min(long, short) > window.rate
+        rate = window.rate
+        firing = plan.burn_alerts and long is not None and short is not None and long > rate and short > rate
         windows.append(Burning(window, long, short, firing))
     used = _effective(plan, seen[-1], _WHOLE * unit)
     left = None if used is None else 1 - used
@@ -404,18 +430,24 @@ def burn(plan: BudgetPlan, rings: BudgetRings, now: float) -> Burn:
     return Burn(left, _exhausted_in(plan, left, rate), _CALM if burning == _CALM else burning)
 
 
-def alarming(plan: BudgetPlan, rings: BudgetRings, now: float) -> bool:
-    """Whether one of the four alerts fires, wanted or not. Quicker than ``burn``: short windows alone tell of most."""
-    if rings.quiet(_LONGEST_SHORT, now):
-        return False
+def quiet(rings: BudgetRings, now: float) -> bool:
+    """Whether no short window has a bad event, so that no alert can fire."""
+    return rings.quiet(_LONGEST_SHORT, now)
+
+
+def alarm(plan: BudgetPlan, rings: BudgetRings, now: float) -> float:
+    """What ``burn`` tells as its alarm; quicker, since short windows alone tell of most."""
+    if not plan.burn_alerts or quiet(rings, now):
+        return 0.0
+    rings.reach(now)
     for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):
         short = _rate(plan, rings.within(short_place))
         if short is None or short <= window.rate:
             continue
         long = _effective(plan, rings.within(long_place), whole * rings.unit)
         if long is not None and long > window.rate:
-            return True
-    return False
+            return window.rate
+    return 0.0
 
 
 def _rate(plan: BudgetPlan, seen: tuple[float, float, float] | None) -> float | None:
@@ -448,6 +480,9 @@ _LONGEST_SHORT = max(w.short + _SPANS[_PLACE_OF[w.short]].width for w in BURN_WI
 
 _CALM = tuple(Burning(window, 0.0, 0.0, firing=False) for window in BURN_WINDOWS)
 """One for all budgets of which nothing was spent lately: that is most of them."""
+
+_UNSPENT = Burn(1.0, None, _CALM)
+"""One for all budgets of which nothing was spent at all."""
 
 
 def _exhausted_in(plan: BudgetPlan, left: float | None, rate: float | None) -> float | None:

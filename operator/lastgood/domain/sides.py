@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
-from lastgood.domain.objective_plan import ObjectivePlan, cut
+from lastgood.domain.objective_plan import Kind, ObjectivePlan, cut
 from lastgood.domain.steady import LATE
 from lastgood.domain.window import Window
 
@@ -37,7 +37,7 @@ class Sides:
         self.below = plan.below
         self.target = cut(plan.target, below=plan.below)
         """What a value has to be beyond to miss the target."""
-        self.each = plan.interval / 60
+        self.each = 0.0 if plan.kind is Kind.RATIO else plan.interval / 60
         """Without events a minute is the event, and this is the part of it that a sample speaks for."""
         self.soon = LATE * plan.interval
         """Seconds within which a sample comes that leaves no gap."""

@@ -9,7 +9,7 @@ from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.baseline import Baseline, Recorder
-from lastgood.domain.budget import BudgetRings, Burn, alarming, burn
+from lastgood.domain.budget import BURN_WINDOWS, BudgetRings, Burn, alarm, burn, quiet
 from lastgood.domain.measure import Counts, Nothing, Points, Sample, Silence
 from lastgood.domain.objective import ObjectiveState, Standing, judge, settled, stays_until
 from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
@@ -18,12 +18,14 @@ from lastgood.domain.sides import sides_of
 from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
 from lastgood.domain.window import Aggregate, Window
 
-BURN_SECONDS = 60.0
-"""How often burn rates are worked out while an alert on them fires or a trigger looks at them, and how often it is
-looked whether one fires: a unit of 30 days."""
+LOOK_SECONDS = 60.0
+"""How often it is looked which alerts on burn rates fire: a unit of 30 days."""
 
-CALM_BURN_SECONDS = 300.0
-"""How often they are worked out otherwise: a budget of which no alert fires loses less than half a percent in that."""
+BURN_SECONDS = 300.0
+"""How often burn rates are worked out as long as that stays the same, the fastest does not fire and no trigger looks at
+them: a budget loses no more than 2 % in that, which is what the fastest alert is for."""
+
+_FASTEST = BURN_WINDOWS[0].rate
 
 _UNSEEN = Nothing(Silence.NO_DATA, "nothing was measured yet")
 
@@ -86,6 +88,7 @@ class Track:
     """One objective of one service in this process. Nothing here waits, and no clock is read."""
 
     __slots__ = (
+        "_alarm",
         "_bad",
         "_burned_at",
         "_burns",
@@ -101,7 +104,6 @@ class Track:
         "_minute_bad",
         "_minute_ends",
         "_minute_total",
-        "_pended",
         "_rings",
         "_side",
         "_sides",
@@ -120,7 +122,6 @@ class Track:
         "run_keys",
         "steady_triggers",
         "triggers",
-        "value",
         "window",
     )
 
@@ -137,6 +138,8 @@ class Track:
         self._sides = sides_of(plan, rates)
         self._rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
         self.burn: Burn | None = None
+        # Rate of the fastest alert on them that fires; whether a trigger looks at them.
+        self._alarm = 0.0
         self._burns = any(t.kind is TriggerKind.BURN_RATE for t in self.triggers)
         self.baseline: Baseline | None = None
         self.began = 0
@@ -144,10 +147,10 @@ class Track:
         # When burn rates were worked out, and when it was looked whether they have to be.
         self._burned_at = self._looked_at = 0.0
         # What came since it was handed over to the minute and to the budget: once in each unit of either. How many
-        # samples that were, when the latest of them came, and when they are to be handed over.
-        self._bad, self._total, self._count, self._pended, self._turns = 0.0, 0.0, 0, 0.0, 0.0
+        # samples that were, the events in them, and when they are to be handed over.
+        self._count, self._bad, self._total, self._turns = 0, 0.0, 0.0, 0.0
         self._minute_bad = self._minute_total = self._minute_ends = 0.0
-        # What a sample without events is to them, on the present side.
+        # What each of them is to the minute and to the budget if it tells no events, on the present side.
         self._each = self._each_bad = 0.0
         self.at = 0.0
         self.release()
@@ -156,8 +159,6 @@ class Track:
         """Another revision runs from now on: what was measured before says nothing of it."""
         plan = self.plan
         self.window = Window(plan.kind, window=plan.window, interval=plan.interval, quantile=plan.quantile)
-        self.value: float | None = None
-        """The indicator with the latest sample; None when that said nothing."""
         # Why the latest sample was none.
         self._silence: Nothing | None = _UNSEEN
         # The state that the latest look led to, on which side of its bounds the indicator was, and until when the same
@@ -171,6 +172,11 @@ class Track:
         self._codes_since = 0.0
         compared = any(t.kind is TriggerKind.DEGRADATION for t in self.triggers)
         self.recorder = Recorder(plan.kind, plan.quantile) if compared else None
+
+    @property
+    def value(self) -> float | None:
+        """The indicator with the latest sample; None when that said nothing."""
+        return None if self._silence is not None else self.window.value
 
     @property
     def seen(self) -> Aggregate | Nothing:
@@ -196,95 +202,94 @@ class Track:
         soon after the one before and on the same side of every bound. What such samples leave behind is told by
         ``settled``. ``steady`` says that one revision runs alone: only then does a sample belong into its baseline.
         """
-        window, sides = self.window, self._sides
+        window, sides, last = self.window, self._sides, self.at
         taken = window.add(sample, now)
         if type(taken) is Nothing:
             return self._silent(taken, before, now), None
-        self.value = value = window.value
+        value = window.value
         if (
             before is self._judged
             and value is not None
             and self._low <= value <= self._high
             and window.events >= sides.most
-            and 0 <= now - self.at <= sides.soon
+            and 0 <= now - last <= sides.soon
             and now < self._stays_until
         ):
             state = before
         else:
             state = self._judge(before, now)
         self.at = now
-        if type(taken) is Counts:
-            total = taken.total
-            bad = taken.bad if taken.bad < total else total  # noqa: FURB136 - a call less
-        else:
-            bad, total = self._each_bad, self._each
         if now < self._turns:
-            self._pended = now
-            self._bad += bad
-            self._total += total
-            self._count += 1
             minute = None
+            self._count += 1
+            if type(taken) is Counts:
+                self._total += taken.total
+                if taken.bad:
+                    self._bad += min(taken.bad, taken.total)
         else:
-            minute = self._turn(bad, total, value, now)
+            minute = self._turn(taken, last, now)
         if self.recorder is not None and steady and state.state is not Standing.BREACHED:
             self.recorder.add(taken, now)
         return state, minute
 
     def _judge(self, before: ObjectiveState, now: float) -> ObjectiveState:
         """The state, of a window that may be on another side than before."""
-        window, sides, value = self.window, self._sides, self.value
-        if now < self.at:
+        window, sides, last = self.window, self._sides, self.at
+        if now < last:
             self._turns = 0.0
         side = sides.of(window)
-        if (
-            side == self._side
-            and before is self._judged
-            and now < self._stays_until
-            and 0 <= now - self.at <= sides.soon
-        ):
+        if side == self._side and before is self._judged and now < self._stays_until and 0 <= now - last <= sides.soon:
             return before
         before = self.settled(before)
-        self.at, self._silence = now, None
+        self._silence = None
         state = judge(self.plan, window.read(now), before, now, self._answers())
         self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
         self._low, self._high = sides.span(window)
-        self._each = 0.0 if value is None else sides.each
-        beyond = value is not None and (value > sides.target if sides.below else value < sides.target)
-        self._each_bad = self._each if beyond else 0.0
+        each = each_bad = 0.0
+        if (value := window.value) is not None:
+            each = sides.each
+            each_bad = each if (value > sides.target if sides.below else value < sides.target) else 0.0
+        if (each, each_bad) != (self._each, self._each_bad):
+            # What came before was something else.
+            self._hand_over(last)
+            self._each, self._each_bad = each, each_bad
         return state
 
-    def _turn(self, bad: float, total: float, value: float | None, now: float) -> Minute | None:
+    def _turn(self, taken: Sample, last: float, now: float) -> Minute | None:
         """Hand over what came in the unit that has ended, and begin another with this; the minute that has ended."""
-        self._hand_over()
+        self._hand_over(last)
         begins = not self._minute_ends - 60 <= now < self._minute_ends
-        minute = self._next_minute(value, now) if begins else None
-        self._minute_bad += bad
-        self._minute_total += total
+        minute = self._next_minute(now) if begins else None
+        self._count = 1
+        if type(taken) is Counts:
+            self._bad, self._total = min(taken.bad, taken.total), taken.total
         self._turns = self._minute_ends
         if self._rings is not None:
-            self._rings.add(bad, total, self.plan.interval, now)
-            self._turns = min(self._turns, self._rings.ends)
+            self._turns = min(self._turns, self._rings.ends(now))
             if begins or not self._looked_at:
                 self._burn(now)
         return minute
 
-    def _hand_over(self) -> None:
-        if self._count:
-            self._minute_bad += self._bad
-            self._minute_total += self._total
+    def _hand_over(self, last: float) -> None:
+        """Hand over what came; the latest of it at this time."""
+        count = self._count
+        if count:
+            bad, total = self._bad + count * self._each_bad, self._total + count * self._each
+            self._minute_bad += bad
+            self._minute_total += total
             if self._rings is not None:
-                self._rings.add(self._bad, self._total, self._count * self.plan.interval, self._pended)
-            self._bad, self._total, self._count = 0.0, 0.0, 0
+                self._rings.add(bad, total, count * self.plan.interval, last)
+            self._count, self._bad, self._total = 0, 0.0, 0.0
 
     @property
     def rings(self) -> BudgetRings | None:
         """The budget, with all that came."""
-        self._hand_over()
+        self._hand_over(self.at)
         return self._rings
 
-    def _next_minute(self, value: float | None, now: float) -> Minute | None:
+    def _next_minute(self, now: float) -> Minute | None:
         """Begin another minute; the one that has ended."""
-        ended = None
+        ended, value = None, self.window.value
         if self._minute_ends and (self._minute_total or value is not None):
             ended = Minute(round(self._minute_ends / 60) - 1, self._minute_bad, self._minute_total, value)
         minute = math.floor(now / 60)
@@ -294,14 +299,13 @@ class Track:
         return ended
 
     def _silent(self, nothing: Nothing, before: ObjectiveState, now: float) -> ObjectiveState:
-        before = self.settled(before)
-        if now < self.at:
+        before, last = self.settled(before), self.at
+        self._hand_over(last)
+        if now < last:
             self._turns = 0.0
-        self.at, self._silence, self.value, self._judged = now, nothing, None, None
-        if now >= self._turns and self._rings is not None:
-            self._hand_over()
-            if abs(now - self._looked_at) >= BURN_SECONDS:
-                self._burn(now)
+        self.at, self._silence, self._judged = now, nothing, None
+        if now >= self._turns and abs(now - self._looked_at) >= LOOK_SECONDS:
+            self._burn(now)
         return judge(self.plan, nothing, before, now)
 
     def settled(self, state: ObjectiveState) -> ObjectiveState:
@@ -314,15 +318,18 @@ class Track:
         if budget is None or rings is None:
             return
         self._looked_at = now
-        if (
-            self.burn is None
-            or self._burns
-            or any(window.firing for window in self.burn.windows)
-            or not -CALM_BURN_SECONDS < now - self._burned_at < CALM_BURN_SECONDS
-            or alarming(budget, rings, now)
-        ):
-            self._burned_at = now
-            self.burn = burn(budget, rings, now)
+        fresh = self.burn is not None and abs(now - self._burned_at) < BURN_SECONDS
+        if fresh and self._alarm < _FASTEST and not self._burns:
+            if not self._alarm and not self._bad and not self._each_bad and quiet(rings, now):
+                # Most of all looks end here.
+                return
+            self._hand_over(now)
+            if alarm(budget, rings, now) == self._alarm:
+                return
+        self._hand_over(now)
+        self._burned_at = now
+        self.burn = burn(budget, rings, now)
+        self._alarm = self.burn.alarm
 
     def looked(self, state: ObjectiveState, *, proven: bool) -> Looked:
         """As triggers look at it."""
@@ -333,7 +340,7 @@ class Track:
     ) -> None:
         """Take in what was kept of the budget's period from before this process: see BudgetRings."""
         if self._rings is not None:
-            self._hand_over()
+            self._hand_over(self.at)
             self._rings.load_hours(hours, now)
             self._rings.load(minutes, now)
             self._burned_at = self._looked_at = self._turns = 0.0
@@ -341,7 +348,7 @@ class Track:
     def empty(self) -> None:
         """Forget the budget's period, to be loaded once more with what this process has handed to the history since."""
         if self.plan.budget is not None:
-            self._hand_over()
+            self._hand_over(self.at)
             self._rings, self.began, self._turns = BudgetRings(self.plan.budget.period), 0, 0.0
 
 

@@ -23,6 +23,7 @@ MAX_SLOTS = 20
 
 _INF = math.inf
 _NOTHING_YET = Nothing(Silence.NO_DATA)
+_ZERO = array("d", (0.0,))
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +62,7 @@ class Window(Steady):
         "_at",
         "_events",
         "_first",
-        "_place",
+        "_ones",
         "_samples",
         "_silence",
         "_slot",
@@ -87,24 +88,28 @@ class Window(Steady):
         """The indicator when a sample was added last; None when nothing could be said then."""
         self.events = 0.0
         """Observations or events at that time."""
-        self._slot = self._place = 0
+        self._slot = 0
         self._slot_ends = 0.0
         # By slot. Lists, which are read and written several times as quickly as arrays, but for what is read seldom.
         self._events: list[float] = [0] * self.slots
         self._samples = [0] * self.slots
+        # How many slots up to the present one are known to hold one sample alone: all of them, most of the time, and
+        # then their numbers need not be looked at.
+        self._ones = 0
         # When the slot's first sample came.
-        self._first = array("d", bytes(8 * self.slots))
+        self._first = _ZERO * self.slots
         self._at = 0.0
         self._silence = _NOTHING_YET
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
         at = self.at(now)
-        place = self._place if at < self._slot_ends else self._advance(at)
+        place = self._slot % self.slots if at < self._slot_ends else self._advance(at)
         taken = usable(sample, self.kind)
         if type(taken) is Nothing:
             self._silence = taken
             return taken
+        self._ones = 0
         self._put(taken, place)
         self._at = at
         if not self._samples[place]:
@@ -133,23 +138,25 @@ class Window(Steady):
 
     def _covered(self) -> float:
         """Seconds that its samples speak for; 0 when it holds none."""
+        place = self._slot % self.slots
         for back in range(self.slots - 1, -1, -1):
-            if self._samples[self._place - back]:
-                return self._at - self._first[self._place - back] + self.interval
+            if self._samples[place - back]:
+                return self._at - self._first[place - back] + self.interval
         return 0.0
 
     def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
         slots = self.slots
+        self._ones = 0
         slot = self._slot + 1 if at < self._slot_ends + self.width else math.floor(at / self.width)
         passed = slot - self._slot
-        self._slot, self._place, self._slot_ends = slot, slot % slots, (slot + 1) * self.width
+        self._slot, self._slot_ends, newest = slot, (slot + 1) * self.width, slot % slots
         for back in range(min(passed, slots)):
-            place = self._place - back
+            place = newest - back
             if self._samples[place]:
                 self._samples[place] = self._events[place] = 0
                 self._clear(place)
-        return self._place
+        return newest
 
     def _put(self, sample: Sample, place: int) -> None:
         """Put in what is usable."""
@@ -205,9 +212,11 @@ class _Share(Window):
         self.last = self._at = at
         self._slot = slot = self._slot + 1
         self._slot_ends = (slot + 1) * self.width
-        self._place = place = slot % self.slots
-        counted, sums = self._events, self._sums
-        self._samples[place], counted[place], sums[place], self._first[place] = 1, total, bad, at
+        place, counted, sums = slot % self.slots, self._events, self._sums
+        counted[place], sums[place], self._first[place] = total, bad, at
+        if self._ones < self.slots:
+            self._ones += 1
+            self._samples[place] = 1
         self.events = events = sum(counted)
         self.value = sum(sums) / events if events else None
         return sample
@@ -246,11 +255,13 @@ class _Mean(_Share):
         self.last = self._at = at
         self._slot = slot = self._slot + 1
         self._slot_ends = (slot + 1) * self.width
-        self._place = place = slot % self.slots
-        counted, sums = self._events, self._sums
-        self._samples[place], counted[place], sums[place], self._first[place] = 1, 1, value, at
-        self.events = events = sum(counted)
-        mean = sum(sums) / events
+        place, sums = slot % self.slots, self._sums
+        sums[place], self._first[place] = value, at
+        if self._ones < self.slots:
+            self._ones += 1
+            self._samples[place] = self._events[place] = 1
+            self.events = sum(self._events)
+        mean = sum(sums) / self.events
         self.value = mean if -_INF < mean < _INF else None
         return sample
 
@@ -303,20 +314,25 @@ class _Quantile(Window):
         self.last = self._at = at
         self._slot = slot = self._slot + 1
         self._slot_ends = (slot + 1) * self.width
-        self._place = place = slot % self.slots
-        counted = self._events
-        self._samples[place], self._first[place] = 1, at
+        place, known = slot % self.slots, self._ones == self.slots
+        self._first[place] = at
+        if not known:
+            self._ones += 1
+            self._samples[place] = self._events[place] = 1
         if rows is not None:
             bins = cast("Spread", sample).bins
-            counted[place] = sum(bins.values())
+            self._events[place] = sum(bins.values())
             rows.begin(bins, place)
-            self.events, self.value = sum(counted), rows.quantile(self._quantile)
+            self.events, self.value = sum(self._events), rows.quantile(self._quantile)
             return sample
-        counted[place], self._kept[place] = 1, value
-        self.events = events = sum(counted)
+        self._kept[place] = value
         # Endless ones, of slots that hold nothing, come last.
         numbers = sorted(cast("list[float]", self._kept))
-        self.value = numbers[self._last if events == self.slots else rank_of(self._quantile, events) - 1]
+        if known:
+            self.value = numbers[self._last]
+        else:
+            self.events = events = sum(self._events)
+            self.value = numbers[self._last if events == self.slots else rank_of(self._quantile, events) - 1]
         return sample
 
     def _put(self, sample: Sample, place: int) -> None:
