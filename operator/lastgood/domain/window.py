@@ -1,37 +1,23 @@
 """A sliding window over samples: what came lately, in slots, so that the oldest can go without being known one by one.
 
-A window of W seconds has at most MAX_SLOTS slots, none shorter than the interval, the newest of which is filling up: it
-holds everything of the last W less one slot, and nothing older than W. Sums are taken anew from the slots at each look,
-so nothing drifts.
+The newest slot is filling up: a window of W seconds holds everything of the last W less one slot, and nothing older
+than W. Sums are taken anew from the slots at each look, so nothing drifts.
 """
 
 import math
-from array import array
 from bisect import bisect_right
-from functools import lru_cache
 from typing import ClassVar, NamedTuple, cast
 
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence, Spread
 from lastgood.domain.objective_plan import Kind
 from lastgood.domain.rows import Rows
 from lastgood.domain.sketch import GROWTH, LARGEST, Bins, rank_of
+from lastgood.domain.slots import ruler
 from lastgood.domain.steady import Steady
 from lastgood.domain.usable import sound, usable
 
-MAX_SLOTS = 20
-"""A window ends within 5 % of its length."""
-
 _INF = math.inf
 _NOTHING_YET = Nothing(Silence.NO_DATA)
-_ZERO = array("d", (0.0,))
-
-
-@lru_cache(maxsize=4096)
-def _shape(window: float, interval: float) -> tuple[int, float]:
-    """How many slots, and how long: one number for all windows of a kind."""
-    window = max(window, interval)
-    slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
-    return slots, window / slots
 
 
 class Aggregate(NamedTuple):
@@ -63,15 +49,14 @@ class Window(Steady):
         "_events",
         "_first",
         "_ones",
+        "_ruler",
         "_samples",
         "_silence",
         "_slot",
-        "_slot_ends",
         "events",
         "interval",
         "slots",
         "value",
-        "width",
     )
 
     kind: ClassVar[Kind]
@@ -81,30 +66,35 @@ class Window(Steady):
         return super().__new__(_OF_KIND[kind])
 
     def __init__(self, kind: Kind, *, window: float, interval: float, quantile: float = 0.0) -> None:  # noqa: ARG002
-        self.slots, self.width = _shape(window, interval)
+        self._ruler = ruler(window, interval)
+        self.slots = self._ruler.slots
         super().__init__(self.width)
         self.interval = interval
         self.value: float | None = None
         """The indicator when a sample was added last; None when nothing could be said then."""
         self.events = 0.0
         """Observations or events at that time."""
-        self._slot = 0
-        self._slot_ends = 0.0
-        # By slot. Lists, which are read and written several times as quickly as arrays, but for what is read seldom.
+        self._slot = self._ruler.never
+        # By slot. Lists, which are read and written several times as quickly as arrays.
         self._events: list[float] = [0] * self.slots
         self._samples = [0] * self.slots
         # How many slots up to the present one are known to hold one sample alone: all of them, most of the time, and
         # then their numbers need not be looked at.
         self._ones = 0
         # When the slot's first sample came.
-        self._first = _ZERO * self.slots
+        self._first: list[float] = [0] * self.slots
         self._at = 0.0
         self._silence = _NOTHING_YET
+
+    @property
+    def width(self) -> float:
+        """Seconds of a slot."""
+        return self._ruler.width
 
     def add(self, sample: Sample, now: float) -> Sample:
         """Put a sample in that was taken just now; tells what became of it: itself, or Nothing and why."""
         at = self.at(now)
-        place = self._slot % self.slots if at < self._slot_ends else self._advance(at)
+        place = self._slot.place if at < self._slot.ends else self._advance(at)
         taken = usable(sample, self.kind)
         if type(taken) is Nothing:
             self._silence = taken
@@ -128,7 +118,7 @@ class Window(Steady):
     def read(self, now: float) -> Aggregate | Nothing:
         """What the window holds; Nothing, and why the latest sample was none, when it holds no sample."""
         at = self.at(now)
-        if at >= self._slot_ends:
+        if at >= self._slot.ends:
             self._advance(at)
         samples = sum(self._samples)
         if not samples:
@@ -138,7 +128,7 @@ class Window(Steady):
 
     def _covered(self) -> float:
         """Seconds that its samples speak for; 0 when it holds none."""
-        place = self._slot % self.slots
+        place = self._slot.place
         for back in range(self.slots - 1, -1, -1):
             if self._samples[place - back]:
                 return self._at - self._first[place - back] + self.interval
@@ -146,12 +136,10 @@ class Window(Steady):
 
     def _advance(self, at: float) -> int:
         """Let go of slots that have become too old; the place of the present one."""
-        slots = self.slots
-        self._ones = 0
-        slot = self._slot + 1 if at < self._slot_ends + self.width else math.floor(at / self.width)
-        passed = slot - self._slot
-        self._slot, self._slot_ends, newest = slot, (slot + 1) * self.width, slot % slots
-        for back in range(min(passed, slots)):
+        before, self._ones = self._slot, 0
+        self._slot = slot = self._ruler.after(before, at)
+        newest = slot.place
+        for back in range(min(slot.number - before.number, self.slots)):
             place = newest - back
             if self._samples[place]:
                 self._samples[place] = self._events[place] = 0
@@ -201,18 +189,17 @@ class _Share(Window):
 
     def add(self, sample: Sample, now: float) -> Sample:
         """See Window."""
-        at, ends = now + self._ahead, self._slot_ends
+        at, slot = now + self._ahead if self._ahead else now, self._slot.next or self._ruler.next(self._slot)
         if (
             type(sample) is not Counts
             or not 0 <= (bad := sample.bad) <= (total := sample.total) <= LARGEST
-            or not ends <= at < ends + self.width
+            or not slot.begins <= at < slot.ends
             or at < self.last
         ):
             return super().add(sample, now)
         self.last = self._at = at
-        self._slot = slot = self._slot + 1
-        self._slot_ends = (slot + 1) * self.width
-        place, counted, sums = slot % self.slots, self._events, self._sums
+        self._slot = slot
+        place, counted, sums = slot.place, self._events, self._sums
         counted[place], sums[place], self._first[place] = total, bad, at
         if self._ones < self.slots:
             self._ones += 1
@@ -244,18 +231,17 @@ class _Mean(_Share):
 
     def add(self, sample: Sample, now: float) -> Sample:
         """See Window."""
-        at, ends = now + self._ahead, self._slot_ends
+        at, slot = now + self._ahead if self._ahead else now, self._slot.next or self._ruler.next(self._slot)
         if (
             type(sample) is not Gauge
             or not -LARGEST <= (value := sample.value) <= LARGEST
-            or not ends <= at < ends + self.width
+            or not slot.begins <= at < slot.ends
             or at < self.last
         ):
             return Window.add(self, sample, now)
         self.last = self._at = at
-        self._slot = slot = self._slot + 1
-        self._slot_ends = (slot + 1) * self.width
-        place, sums = slot % self.slots, self._sums
+        self._slot = slot
+        place, sums = slot.place, self._sums
         sums[place], self._first[place] = value, at
         if self._ones < self.slots:
             self._ones += 1
@@ -302,8 +288,9 @@ class _Quantile(Window):
 
     def add(self, sample: Sample, now: float) -> Sample:
         """See Window."""
-        at, ends, rows = now + self._ahead, self._slot_ends, self._rows
-        if not ends <= at < ends + self.width or at < self.last:
+        at, slot = now + self._ahead if self._ahead else now, self._slot.next or self._ruler.next(self._slot)
+        rows = self._rows
+        if not slot.begins <= at < slot.ends or at < self.last:
             return super().add(sample, now)
         if type(sample) is Points:
             alone = rows is None and self._bins is None and len(sample.values) == 1
@@ -312,9 +299,8 @@ class _Quantile(Window):
         elif type(sample) is not Spread or rows is None or not sound(sample):
             return super().add(sample, now)
         self.last = self._at = at
-        self._slot = slot = self._slot + 1
-        self._slot_ends = (slot + 1) * self.width
-        place, known = slot % self.slots, self._ones == self.slots
+        self._slot = slot
+        place, known = slot.place, self._ones == self.slots
         self._first[place] = at
         if not known:
             self._ones += 1
