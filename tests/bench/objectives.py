@@ -9,10 +9,11 @@ from dataclasses import replace
 from tests.bench.driver import Row
 
 from lastgood.api.objective import ServiceLevelObjectiveSpec
-from lastgood.domain.budget import BudgetRings, burn
+from lastgood.domain.budget import burn
 from lastgood.domain.measure import Counts, Gauge, Points, Sample, Spread
 from lastgood.domain.objective import ObjectiveState
 from lastgood.domain.objective_plan import ObjectivePlan, objective_plan
+from lastgood.domain.rings import BudgetRings
 from lastgood.domain.track import Track
 
 SERVICES = 10_000

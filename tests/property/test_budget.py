@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lastgood.domain.budget import BURN_WINDOWS, SLOTS, UNITS, WIDTHS, BudgetRings, alarm, burn, burn_rate
+from lastgood.domain.budget import alarm, burn, burn_rate
 from lastgood.domain.objective_plan import BudgetPlan
+from lastgood.domain.rings import BURN_WINDOWS, SLOTS, UNITS, WIDTHS, BudgetRings
 
 T0 = 1_800_000_000.0
 PERIODS = st.sampled_from([7 * 86400.0, 28 * 86400.0, 30 * 86400.0])

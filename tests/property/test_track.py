@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lastgood.api.objective import ServiceLevelObjectiveSpec
-from lastgood.domain.budget import BURN_WINDOWS, BudgetRings, burn
+from lastgood.domain.budget import burn
 from lastgood.domain.measure import Counts, Gauge, Nothing, Points, Sample, Silence
 from lastgood.domain.objective import ObjectiveState, judge
 from lastgood.domain.objective_plan import BudgetPlan, ObjectivePlan, objective_plan
+from lastgood.domain.rings import BURN_WINDOWS, BudgetRings
 from lastgood.domain.track import Track
 from lastgood.domain.window import Window
 

@@ -9,11 +9,12 @@ from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
 from lastgood.domain.baseline import Baseline, Recorder
-from lastgood.domain.budget import BURN_WINDOWS, BudgetRings, Burn, alarm, burn, quiet
+from lastgood.domain.budget import Burn, alarm, burn, quiet
 from lastgood.domain.measure import Counts, Nothing, Points, Sample, Silence
 from lastgood.domain.objective import ObjectiveState, Standing, judge, settled, stays_until
 from lastgood.domain.objective_plan import Kind, ObjectivePlan, objective_plan
 from lastgood.domain.outcome import UNKNOWN_REASONS, Outcome, ProbeReason, Verdict
+from lastgood.domain.rings import BURN_WINDOWS, BudgetRings
 from lastgood.domain.sides import sides_of
 from lastgood.domain.triggers import Looked, Trigger, TriggerKind, run_key
 from lastgood.domain.window import Aggregate, Window
@@ -112,6 +113,7 @@ class Track:
         "_total",
         "_turns",
         "at",
+        "awaiting",
         "baseline",
         "began",
         "burn",
@@ -138,6 +140,8 @@ class Track:
         self._sides = sides_of(plan, rates)
         self._rings = BudgetRings(plan.budget.period) if plan.budget is not None else None
         self.burn: Burn | None = None
+        self.awaiting = False
+        """Whether what was kept of the budget's period is still to be loaded: until then nobody knows what is left."""
         # Rate of the fastest alert on them that fires; whether a trigger looks at them.
         self._alarm = 0.0
         self._burns = any(t.kind is TriggerKind.BURN_RATE for t in self.triggers)
@@ -343,7 +347,11 @@ class Track:
             self._hand_over(self.at)
             self._rings.load_hours(hours, now)
             self._rings.load(minutes, now)
-            self._burned_at = self._looked_at = self._turns = 0.0
+
+    def filled(self) -> None:
+        """All that was kept is loaded: with the next sample the budget is known."""
+        self.awaiting, self.burn = False, None
+        self._burned_at = self._looked_at = self._turns = 0.0
 
     def empty(self) -> None:
         """Forget the budget's period, to be loaded once more with what this process has handed to the history since."""

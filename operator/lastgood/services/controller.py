@@ -109,6 +109,7 @@ class Controller:
             look=self.queue.add,
             look_at=self.queue.add_at,
             on_flip=self._on_flip,
+            on_event=self._teller.event,
         )
         minutes.on_flip = self._history_flipped
         self._baselines = Baselines(cluster)

@@ -96,7 +96,7 @@ class _Measuring(Collector):
             if track.value is not None:
                 value.add_metric(key, track.value)
             burn = track.burn
-            if burn is not None and burn.left is not None:
+            if burn is not None and burn.left is not None and not track.awaiting:
                 left.add_metric(key, burn.left)
                 for window in burn.windows:
                     if window.long is not None:

@@ -68,6 +68,7 @@ class Minutes:
 
     def want(self, key: Key, objective: str, track: Track) -> None:
         """Have a track's budget filled with what was kept before."""
+        track.awaiting = True
         self._unfilled.append(_Unfilled(Series(key[0], key[1], objective), track))
 
     async def flush(self) -> None:
@@ -110,6 +111,7 @@ class Minutes:
                 return
             self._unfilled.remove(one)
             one.track.load([], [(r.minute, r.bad, r.total) for r in rows], now)
+            one.track.filled()
 
     async def _fill_many(self, now: float) -> None:
         wanted, self._unfilled = self._unfilled, []
@@ -133,6 +135,9 @@ class Minutes:
             for one in wanted:
                 one.track.empty()
             self._unfilled += wanted
+            return
+        for one in wanted:
+            one.track.filled()
 
 
 def _until(track: Track, now: float) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+from lastgood.domain.budget import event as budget_event
 from lastgood.domain.budget import told
 from lastgood.domain.health import Health
 from lastgood.domain.measure import Counts, Nothing, Sample, Silence
@@ -38,6 +39,8 @@ _NEW, _CALM = ObjectiveState(), Health()
 _FINE = frozenset({Standing.MET, Standing.AT_RISK})
 
 OnFlip = Callable[[Service, str, ObjectiveState, ObjectiveState], None]
+OnEvent = Callable[[Service, str, str, str], None]
+"""Of a service: type, reason and message."""
 
 
 def _fault(error: Exception) -> Sample:
@@ -58,9 +61,10 @@ class Objectives:
         look: Callable[[Key], None],
         look_at: Callable[[Key, float], None],
         on_flip: OnFlip,
+        on_event: OnEvent,
     ) -> None:
         self._cluster, self._table, self._factory, self._metrics = cluster, table, factory, metrics
-        self._look, self._look_at, self._on_flip = look, look_at, on_flip
+        self._look, self._look_at, self._on_flip, self._on_event = look, look_at, on_flip, on_event
         self.minutes = minutes
         self.fleet = Fleet(self.on_sample, on_lag=metrics.sample_lag.observe, on_fault=_fault)
 
@@ -189,11 +193,16 @@ class Objectives:
             cast("dict[str, ObjectiveState]", memory.objectives)[name] = state
         urgent = self._note_fine(service, name, track, state, now)
         urgent = self._follow_triggers(service, name, track, state, now) or urgent
-        budget = told(track.burn) if track.burn is not None else None
-        if budget is not None and memory.budgets.get(name) != budget:
+        # Until what came before this process is loaded, status knows better.
+        budget = told(track.burn) if track.burn is not None and not track.awaiting else None
+        was = memory.budgets.get(name)
+        if budget is not None and was != budget:
             service.memory = replace(service.memory, budgets={**service.memory.budgets, name: budget})
-            urgent = urgent or budget.burning != getattr(memory.budgets.get(name), "burning", "")
             changed = True
+            event = budget_event(name, track.plan.budget, was, track.burn) if track.burn and track.plan.budget else None
+            if event is not None:
+                urgent = True
+                self._on_event(service, *event)
         if changed and {before.state, state.state} <= _FINE and not urgent and before.since:
             self._look_at(service.key, CALM_SECONDS)
         elif changed or urgent:

@@ -6,8 +6,9 @@ import sys
 import pytest
 from tests.unit.domain.build import T0
 
-from lastgood.domain.budget import BURN_WINDOWS, UNITS, BudgetRings, Spent, burn, burn_rate
+from lastgood.domain.budget import BudgetTold, burn, burn_rate, event, told
 from lastgood.domain.objective_plan import BudgetPlan
+from lastgood.domain.rings import BURN_WINDOWS, UNITS, BudgetRings, Spent
 
 DAY = 86400.0
 MONTH, WEEK = 30 * DAY, 7 * DAY
@@ -203,3 +204,29 @@ def test_three_objectives_of_a_service_take_less_than_twelve_kilobytes() -> None
     burn(PLAN, filled, T0)
     parts = [filled] + [getattr(filled, name) for name in filled.__slots__]
     assert 3 * sum(sys.getsizeof(part) for part in parts) <= 12 * 1024
+
+
+def test_events_tell_the_fastest_alert_and_its_end() -> None:
+    plan = BudgetPlan(allowed=0.001, period=MONTH)
+    burning = burn(plan, rings(0.02, 2 * 3600.0), T0)
+    message = (
+        "errors: its error budget burns 20 times too fast over 1h and 20 over 5m, more than 14.4 (critical); "
+        "94.4% of it is left, and spent in 33h58m at this rate"
+    )
+    assert event("errors", plan, None, burning) == ("Warning", "BudgetBurning", message)
+    assert event("errors", plan, told(burning), burning) is None
+    calm = burn(plan, rings(0.0, 2 * 3600.0), T0)
+    assert event("errors", plan, None, calm) is None
+    assert event("errors", plan, told(burning), calm) == (
+        "Normal",
+        "BudgetCalm",
+        "errors: no alert on its error budget fires any more, 100% of it is left",
+    )
+    assert event("errors", plan, BudgetTold("40%", "critical"), burn(plan, BudgetRings(MONTH), T0)) is None
+
+
+def test_an_alert_of_a_week_is_told_with_its_own_windows() -> None:
+    plan = BudgetPlan(allowed=0.001, period=7 * 86400.0)
+    told_of = event("errors", plan, None, burn(plan, rings(0.02, 2 * 3600.0, period=plan.period), T0))
+    assert told_of is not None
+    assert "over 14m and 20 over 1m10s" in told_of[2]

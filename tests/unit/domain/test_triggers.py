@@ -8,11 +8,12 @@ from tests.unit.domain.build import T0
 
 from lastgood.api.monitoredservice import Triggers
 from lastgood.domain.baseline import Baseline
-from lastgood.domain.budget import BURN_WINDOWS, Burn, Burning
+from lastgood.domain.budget import Burn, Burning
 from lastgood.domain.health import Health
 from lastgood.domain.measure import Nothing, Silence
 from lastgood.domain.objective import ObjectiveState, Standing, judge
 from lastgood.domain.objective_plan import AlertPlan, Kind, ObjectivePlan
+from lastgood.domain.rings import BURN_WINDOWS
 from lastgood.domain.steady import Run
 from lastgood.domain.triggers import (
     Breach,

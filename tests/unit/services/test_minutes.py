@@ -101,6 +101,8 @@ async def test_a_store_that_is_away_at_the_start_is_read_when_it_is_back(
     assert counts(one) is counts(other) is None
     await desk.minutes.flush()
     assert left(one) in {None, 1.0}
+    assert one.awaiting
+    assert other.awaiting
     assert desk.flips == [HistoryReason.UNREACHABLE]
     desk.store.away = None
     minute = counts(one, after=60)
@@ -110,6 +112,8 @@ async def test_a_store_that_is_away_at_the_start_is_read_when_it_is_back(
     assert desk.flips == [HistoryReason.UNREACHABLE, HistoryReason.KEPT]
     assert left(one, after=60) == SPENT, "filled once the store answers"
     assert left(other, after=60) == SPENT
+    assert not one.awaiting
+    assert not other.awaiting
     once = left(one, after=60)
     await desk.minutes.flush()
     assert left(one, after=60) == pytest.approx(once, rel=0.01), "and only once"
