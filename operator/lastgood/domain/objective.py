@@ -56,7 +56,7 @@ class ObjectiveState:
 
 def settled(state: ObjectiveState, at: float) -> ObjectiveState:
     """The state once more, after samples that changed nothing, the latest of them at this time."""
-    failing = {s: Run(run.since, at) for s, run in state.failing.items()} if state.failing else None
+    failing = {s: Run(run.since, at, gaps=run.gaps) for s, run in state.failing.items()} if state.failing else None
     return ObjectiveState(
         state.state, state.severity, state.since, state.reason, state.message, failing, at, state.fresh
     )
@@ -123,8 +123,9 @@ def judge(
         standing, reason = Standing.AT_RISK, "TargetMissed"
     else:
         standing, reason = Standing.MET, ""
+    gaps = failing[severity].told_gaps if severity else ""
     return _moved(before, standing, severity, reason, runs, now, fresh=True) or ObjectiveState(
-        standing, severity, now, reason, describe(plan, seen.value, severity, codes), runs, now, fresh=True
+        standing, severity, now, reason, describe(plan, seen.value, severity, codes, gaps), runs, now, fresh=True
     )
 
 
@@ -183,8 +184,13 @@ def amount(plan: ObjectivePlan, value: float) -> str:
     return f"{number:.3g}{plan.unit}" if abs(number) < 1000 else f"{number:.0f}{plan.unit}"
 
 
-def describe(plan: ObjectivePlan, value: float, severity: str = "", codes: Mapping[str, float] | None = None) -> str:
-    """What was measured, and what it should be: "p95 is 5.2s, target below 2s, critical above 5s for 5m"."""
+def describe(
+    plan: ObjectivePlan, value: float, severity: str = "", codes: Mapping[str, float] | None = None, gaps: str = ""
+) -> str:
+    """What was measured, and what it should be: "p95 is 5.2s, target below 2s, critical above 5s for 5m".
+
+    ``gaps`` says for how long of that nobody looked.
+    """
     what = {
         Kind.QUANTILE: f"p{plan.quantile * 100:g}",
         Kind.AVERAGE: "average",
@@ -195,7 +201,9 @@ def describe(plan: ObjectivePlan, value: float, severity: str = "", codes: Mappi
     text = f"{what} is {amount(plan, value)}, target {good} {plan.shown}"
     for alert in plan.alerts:
         if alert.severity == severity:
-            text += f", {severity} {bad} {alert.shown}" + (f" for {shown(alert.lasting)}" if alert.lasting else "")
+            text += f", {severity} {bad} {alert.shown}" + (
+                f" for {shown(alert.lasting)}{gaps}" if alert.lasting else ""
+            )
     if codes:
         # Those of errors where there are any: what went well says nothing of what does not.
         failed = {code: count for code, count in codes.items() if code[:1] in {"4", "5"}}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lastgood.domain.clock import shown
+
 LATE = 1.5
 """An observation that comes later than this many intervals after the one before it leaves a gap."""
 
@@ -43,6 +45,13 @@ class Run:
     """Latest observation that had a say; 0 when this process has seen none yet."""
     unobserved: float = 0.0
     """For how long nobody had looked when this was read from status; it is taken out of ``since`` already."""
+    gaps: float = 0.0
+    """For how many seconds in all nobody saw it exceeded, as far as this process knows: also taken out of ``since``."""
+
+    @property
+    def told_gaps(self) -> str:
+        """What a message says of them, after how long it lasted; nothing where there are none."""
+        return f", not counting {shown(self.gaps)} without an observation" if self.gaps >= 1 else ""
 
     def lasted(self, duration: float, now: float) -> bool:
         """Whether it has been exceeded for so long."""
@@ -64,10 +73,10 @@ def follow(run: Run | None, exceeded: bool | None, at: float, *, interval: float
     if max(apart, run.unobserved) > max(unknown_after, LATE * interval):
         return Run(at, at) if exceeded else None
     if not run.seen:
-        return Run(min(run.since, at), at)
+        return Run(min(run.since, at), at, gaps=run.unobserved)
     if apart < 0:
-        return Run(run.since + apart, at)
+        return Run(run.since + apart, at, gaps=run.gaps)
     if exceeded is None:
         return run
     unseen = apart - interval if apart > LATE * interval else 0.0
-    return Run(run.since + unseen, at)
+    return Run(run.since + unseen, at, gaps=run.gaps + unseen)

@@ -256,7 +256,7 @@ def _objective(
         # The alert has a time of its own; what is wrong began before it.
         failing = (looked.state.failing or {}).items()
         since = min([since, *(r.since for severity, r in failing if _reaches(severity, trigger.severity))])
-    message = _message(trigger, name, looked, now - run.since)
+    message = _message(trigger, name, looked, f" for {shown(now - run.since)}{run.told_gaps}")
     confirmed = _exceeded(trigger, looked) is True and now - looked.at <= looked.plan.unknown_after
     return [Breach(trigger, since, message, run.since + trigger.lasting, confirmed, name, looked.proven)]
 
@@ -292,8 +292,7 @@ def _burning(trigger: Trigger, looked: Looked) -> Burning | None:
     return next((b for b in looked.burn.windows if b.window.rate == trigger.above), None)
 
 
-def _message(trigger: Trigger, name: str, looked: Looked, lasted: float) -> str:
-    span = f" for {shown(lasted)}"
+def _message(trigger: Trigger, name: str, looked: Looked, span: str) -> str:
     match trigger.kind:
         case TriggerKind.ERROR_RATE:
             now = "" if looked.ratio is None else f" (now {looked.ratio * 100:.3g}%)"

@@ -177,7 +177,12 @@ def test_silence_never_fires_and_is_not_counted() -> None:
     # 60 s from observation to observation, 10 of them as always.
     back = judge(PLAN, of(9.0), waiting, T0 + 340)
     assert (back.severity, back.breach_since) == ("warning", T0 + 50)
-    assert run((0, 280, 9.0), (290, 330, DOWN), (340, 350, 9.0)).severity == "critical"
+    fired = run((0, 280, 9.0), (290, 330, DOWN), (340, 350, 9.0))
+    assert fired.severity == "critical"
+    assert fired.message.endswith(", critical above 5s for 5m, not counting 50s without an observation")
+    # Two gaps, of which the second is told together with the first.
+    again = run((0, 100, 9.0), (110, 150, DOWN), (160, 300, 9.0), (310, 340, DOWN), (350, 390, 9.0))
+    assert again.message.endswith(" for 5m, not counting 1m30s without an observation")
 
 
 def test_silence_for_too_long_ends_a_run() -> None:
@@ -221,6 +226,7 @@ def test_a_restart_carries_a_breach_over_the_gap_and_does_not_count_it() -> None
         assert state.severity == "warning"
     state = judge(PLAN, of(9.0), state, T0 + 330)
     assert (state.severity, state.breach_since) == ("critical", T0 + 30)
+    assert state.message.endswith(" for 5m, not counting 30s without an observation")
 
 
 def test_a_restart_after_too_long_begins_anew() -> None:

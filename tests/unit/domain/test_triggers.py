@@ -148,7 +148,9 @@ def test_silence_is_not_counted_and_a_due_breach_is_not_confirmed_by_it() -> Non
     play.on(10, 0.2)
     assert play.due() is None
     play.on(10, 0.2)
-    assert play.due() is not None
+    due = play.due()
+    assert due is not None
+    assert " for 10m, not counting 50s without an observation (now 20%)" in due.message
     play.on(70, None)
     assert play.breaches == ()
 
