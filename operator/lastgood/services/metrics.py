@@ -87,6 +87,11 @@ class _Measuring(Collector):
         burning = GaugeMetricFamily(
             "lastgood_objective_burn_rate", "Burn rate over the long window of an alert.", labels=[*names, "alert"]
         )
+        fires = GaugeMetricFamily(
+            "lastgood_objective_budget_burning",
+            "1 for the severity of the alert that fires.",
+            labels=[*names, "severity"],
+        )
         exhausted = GaugeMetricFamily(
             "lastgood_objective_budget_exhausted_seconds", "Forecast: until the budget is spent.", labels=names
         )
@@ -101,11 +106,13 @@ class _Measuring(Collector):
                 for window in burn.windows:
                     if window.long is not None:
                         burning.add_metric([*key, f"{window.window.rate:g}"], window.long)
+                if burn.severity:
+                    fires.add_metric([*key, burn.severity], 1)
                 if burn.exhausted_in is not None:
                     exhausted.add_metric(key, burn.exhausted_in)
         for (kind, result), count in list(self._metrics.samples.items()):
             samples.add_metric([kind, result], count)
-        yield from (standing, value, left, burning, exhausted, samples)
+        yield from (standing, value, left, burning, fires, exhausted, samples)
 
 
 class _BackingUp(Collector):

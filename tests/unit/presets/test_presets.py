@@ -138,3 +138,15 @@ def test_the_page_maps_each_line() -> None:
         assert f"## {chapter}\n" in PAGE
         if "why" in line:
             assert f"| {line['line']} | | {line['why']} |" in PAGE
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=[chapter["chapter"] for chapter in CHAPTERS])
+def test_the_page_names_tests_that_there_are(chapter: dict[str, Any]) -> None:
+    _, _, section = PAGE.partition(f"## {chapter['chapter']}\n")
+    told = section.partition("| line |")[0]
+    assert re.findall(r"\[`(\w+)`\]\(\.\./([\w/.]+)\)", told) == [
+        tuple(reversed(test.split("::"))) for test in chapter["tests"]
+    ]
+    for test in chapter["tests"]:
+        place, name = test.split("::")
+        assert f"def {name}(" in (ROOT / place).read_text()

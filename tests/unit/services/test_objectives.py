@@ -64,6 +64,8 @@ def test_a_budget_that_burns_is_told_once_and_not_before_it_is_known(monkeypatch
     samples(100, 600)
     assert [event[:2] for event in events[1:]] == [("Warning", "BudgetBurning")]
     assert service.memory.budgets["errors"].burning == "critical"
+    labels = b'namespace="shop",objective="errors",service="api",severity="critical"'
+    assert b"lastgood_objective_budget_burning{" + labels + b"} 1.0" in metrics.page()
     assert left in metrics.page()
     samples(0, 7200)
     # First the short windows of the fast alerts are over, then those of the slow ones.
