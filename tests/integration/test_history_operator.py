@@ -64,6 +64,13 @@ def test_budgets_outlive_the_operator_and_it_outlives_the_database(
     stage.target.broken.add(("app", "v1"))
     stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=TURN)
     until(lambda: minutes(server, bad=20), within=2 * TURN, says="a minute of errors is in the database")
+    told = until(
+        lambda: [e["note"] for e in stage.cluster.all("Event") if e["reason"] == "BudgetBurning"],
+        within=30,
+        says="an alert on the budget is told",
+    )
+    assert len(told) == 1
+    assert "more than 14.4 (critical)" in told[0]
     first.stop()
     stage.target.broken.clear()
 

@@ -143,7 +143,7 @@ def quiet(rings: BudgetRings, now: float) -> bool:
 
 def alarm(plan: BudgetPlan, rings: BudgetRings, now: float) -> float:
     """What ``burn`` tells as its alarm; quicker, since short windows alone tell of most."""
-    if not plan.burn_alerts or quiet(rings, now):
+    if not plan.burn_alerts:
         return 0.0
     rings.reach(now)
     for window, (long_place, short_place, whole) in zip(BURN_WINDOWS, _PLACES_OF_WINDOWS, strict=True):

@@ -184,6 +184,9 @@ def amount(plan: ObjectivePlan, value: float) -> str:
     return f"{number:.3g}{plan.unit}" if abs(number) < 1000 else f"{number:.0f}{plan.unit}"
 
 
+_WORDS = {Kind.AVERAGE: "average", Kind.RATIO: "share of bad events", Kind.VALUE: "value"}
+
+
 def describe(
     plan: ObjectivePlan, value: float, severity: str = "", codes: Mapping[str, float] | None = None, gaps: str = ""
 ) -> str:
@@ -191,12 +194,7 @@ def describe(
 
     ``gaps`` says for how long of that nobody looked.
     """
-    what = {
-        Kind.QUANTILE: f"p{plan.quantile * 100:g}",
-        Kind.AVERAGE: "average",
-        Kind.RATIO: "share of bad events",
-        Kind.VALUE: "value",
-    }[plan.kind]
+    what = f"p{plan.quantile * 100:g}" if plan.kind is Kind.QUANTILE else _WORDS[plan.kind]
     good, bad = ("below", "above") if plan.below else ("above", "below")
     text = f"{what} is {amount(plan, value)}, target {good} {plan.shown}"
     for alert in plan.alerts:

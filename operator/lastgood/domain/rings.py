@@ -330,8 +330,9 @@ class BudgetRings(Steady):
         return self._unit_bad, self._unit_total, self._unit_seconds
 
     def _store(self, place: int, bad: float, total: float, seconds: float) -> None:
-        counts = self._counts
-        counts[place] = min(counts[place] + bad, _LARGEST)
-        counts[_PLACES + place] = min(counts[_PLACES + place] + total, _LARGEST)
+        counts, seconds = self._counts, seconds + self._seconds[place]
+        bad, total = bad + counts[place], total + counts[_PLACES + place]
+        counts[place] = min(_LARGEST, bad)
+        counts[_PLACES + place] = min(_LARGEST, total)
         # More than a slot has, where a sample speaks for longer; no more than two bytes hold.
-        self._seconds[place] = min(self._seconds[place] + round(min(seconds, _MOST)), _MOST)
+        self._seconds[place] = round(seconds) if seconds < _MOST else _MOST

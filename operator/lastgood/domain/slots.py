@@ -23,13 +23,13 @@ class Slot:
 class Ruler:
     """Cuts time into slots: a window of W seconds has at most MAX_SLOTS, none shorter than the interval."""
 
-    __slots__ = ("_newest", "never", "slots", "width")
+    __slots__ = ("_latest", "never", "slots", "width")
 
     def __init__(self, window: float, interval: float) -> None:
         window = max(window, interval)
         self.slots = max(1, min(MAX_SLOTS, math.floor(window / interval + 1e-9)))
         self.width = window / self.slots
-        self.never = self._newest = Slot(-1, self.width, self.slots)
+        self.never = self._latest = Slot(-1, self.width, self.slots)
         """Before any time."""
 
     def after(self, slot: Slot, at: float) -> Slot:
@@ -44,13 +44,10 @@ class Ruler:
         return slot.next
 
     def _slot(self, number: int) -> Slot:
-        newest = self._newest
-        if number == newest.number:
-            return newest
-        # A window whose clock stands elsewhere has slots of its own.
-        slot = Slot(number, self.width, self.slots)
-        if number > newest.number:
-            self._newest = slot
+        slot = self._latest
+        if slot.number != number:
+            # The first of all windows to come here, or one whose clock stands elsewhere.
+            slot = self._latest = Slot(number, self.width, self.slots)
         return slot
 
 

@@ -194,7 +194,9 @@ class Track:
         self._codes[0][code] = self._codes[0].get(code, 0) + count
 
     def _answers(self) -> dict[str, float] | None:
-        new, old = self._codes or ({}, {})
+        if self._codes is None:
+            return None
+        new, old = self._codes
         return {code: new.get(code, 0) + old.get(code, 0) for code in {*new, *old}} or None
 
     def take(
