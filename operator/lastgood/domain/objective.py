@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from lastgood.domain.clock import from_text, shown, to_text
 from lastgood.domain.measure import Nothing, Silence
@@ -22,9 +21,8 @@ class Standing(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectiveState:
-    """What is believed of one objective."""
+class ObjectiveState(NamedTuple):
+    """What is believed of one objective. A tuple is made three times as quickly as a frozen dataclass."""
 
     state: Standing = Standing.UNKNOWN
     severity: str = ""

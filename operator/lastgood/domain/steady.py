@@ -1,6 +1,6 @@
 """A clock that never goes back, and unbroken runs: what windows, alerts and triggers share about time."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lastgood.domain.clock import shown
 
@@ -35,8 +35,7 @@ class Steady:
         return self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A threshold that is exceeded without a break."""
 
     since: float

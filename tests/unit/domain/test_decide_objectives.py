@@ -69,7 +69,7 @@ def told(decision: Decision, kind: str) -> Condition:
 
 
 def standing(state: Standing, **changes: object) -> Decision:
-    fresh = replace(WELL, state=state, **changes)  # type: ignore[arg-type]
+    fresh = WELL._replace(state=state, **changes)  # type: ignore[arg-type]
     return judged(memory(objectives={"latency": fresh}), looked(fresh), triggers=())
 
 
@@ -137,7 +137,7 @@ def test_a_trigger_waits_for_its_time_and_says_until_when() -> None:
         pytest.param(looked(proven=False), {}, "ObjectiveUnproven", id="never met as it is written"),
         pytest.param(looked(), {"left_good_at": T0 - 50}, "BreachOlderThanRelease", id="older than the release"),
         pytest.param(
-            looked(replace(SLOW, fresh=False), seen=Nothing(Silence.TIMEOUT)),
+            looked(SLOW._replace(fresh=False), seen=Nothing(Silence.TIMEOUT)),
             {"runs": {"Objective/latency/critical": Run(T0 - 30, T0 - 10)}},
             "TooFewSamples",
             id="the latest sample is none",
@@ -155,7 +155,7 @@ def test_what_speaks_against_it(surroundings: Surroundings, changes: dict[str, o
 
 def test_a_chronic_breach_hides_no_other_one() -> None:
     """Of health, which began after the release; that of the objective is older."""
-    old = replace(SLOW, failing={"critical": Run(T0 - 9000, T0)})
+    old = SLOW._replace(failing={"critical": Run(T0 - 9000, T0)})
     runs = {"Objective/latency/critical": Run(T0 - 9000, T0)}
     decision = judged(
         memory(
@@ -181,7 +181,7 @@ def test_a_signal_is_acted_on_at_once_and_no_longer_than_it_stands() -> None:
 
 
 def test_a_violation_of_integrity_is_a_signal() -> None:
-    broken = replace(WELL, state=Standing.AT_RISK, since=T0 - 20, message="value is 1, target below 0")
+    broken = WELL._replace(state=Standing.AT_RISK, since=T0 - 20, message="value is 1, target below 0")
     seen_so = around(objectives={"sound": Looked(SOUND, broken, Aggregate(1.0, 6, 6), T0)})
     decision = judged(
         memory(objectives={"sound": broken}),
