@@ -248,7 +248,7 @@ class Track:
             return before
         before = self.settled(before)
         self._silence = None
-        state = judge(self.plan, window.read(now), before, now, self._answers())
+        state = judge(self.plan, window.latest(), before, now, self._answers())
         self._judged, self._side, self._stays_until = state, side, stays_until(self.plan, before, state, now)
         self._low, self._high = sides.span(window)
         each = each_bad = 0.0

@@ -126,6 +126,11 @@ class Window(Steady):
         events, covered = sum(self._events), self._covered()
         return Aggregate(self._indicator(), events, samples, events / covered, covered)
 
+    def latest(self) -> Aggregate:
+        """What ``read`` tells at the moment of the sample that was added last."""
+        covered = self._covered()
+        return Aggregate(self.value, self.events, sum(self._samples), self.events / covered, covered)
+
     def _covered(self) -> float:
         """Seconds that its samples speak for; 0 when it holds none."""
         place = self._slot.place
