@@ -84,6 +84,7 @@ def test_budgets_outlive_the_operator_and_it_outlives_the_database(
     # A minute of nothing but errors is a tenth of what 99.9 % leave in a week. All that this one sees is good.
     until(left, within=2 * TURN, says="the budget that the first one spent is known to the second")
 
+    before = minutes(server)
     server.stop()
     try:
         said = stage.wait("app", "HistoryKept", "HistoryUnreachable", status="False", within=2 * TURN)
@@ -93,7 +94,6 @@ def test_budgets_outlive_the_operator_and_it_outlives_the_database(
         assert second.total("lastgood_history_kept") == 0
     finally:
         server.start()
-    before = minutes(server)
     stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=2 * TURN)
     assert second.total("lastgood_history_waiting_minutes") == 0
     assert minutes(server) > before
