@@ -51,18 +51,28 @@ def minutes(server: Server, *, bad: float = 0) -> int:
     return int(found[0])
 
 
-def test_budgets_outlive_the_operator_and_it_outlives_the_database(
-    stage: Stage, server: Server, spawn: Callable[..., Operator], tmp_path: Path
-) -> None:
-    dsn = tmp_path / "dsn"
-    dsn.write_text(server.dsn + "\n")
-    first = spawn("--history-dsn-file", str(dsn))
-    first.wait_for_log('"leading"')
+@pytest.fixture
+def dsn(server: Server, tmp_path: Path) -> str:
+    """Where the connection string is, in a file."""
+    place = tmp_path / "dsn"
+    place.write_text(server.dsn + "\n")
+    return str(place)
+
+
+def begin(stage: Stage, spawn: Callable[..., Operator], dsn: str) -> Operator:
+    """An operator, a service with a budget, and a store that has said that it keeps it."""
+    operator = spawn("--history-dsn-file", dsn)
+    operator.wait_for_log('"leading"')
     stage.cluster.put(ERRORS)
     stage.begin("app", objectives=[{"name": "errors"}], rollback={"policy": "Disabled"})
     stage.good("app")
+    return operator
+
+
+@pytest.mark.long
+def test_budgets_outlive_the_operator(stage: Stage, server: Server, spawn: Callable[..., Operator], dsn: str) -> None:
+    first = begin(stage, spawn, dsn)
     stage.target.broken.add(("app", "v1"))
-    stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=TURN)
     until(lambda: minutes(server, bad=20), within=2 * TURN, says="a minute of errors is in the database")
     told = until(
         lambda: [e["note"] for e in stage.cluster.all("Event") if e["reason"] == "BudgetBurning"],
@@ -74,7 +84,7 @@ def test_budgets_outlive_the_operator_and_it_outlives_the_database(
     first.stop()
     stage.target.broken.clear()
 
-    second = spawn("--history-dsn-file", str(dsn))
+    second = spawn("--history-dsn-file", dsn)
     second.wait_for_log('"leading"')
 
     def left() -> bool:
@@ -83,18 +93,27 @@ def test_budgets_outlive_the_operator_and_it_outlives_the_database(
 
     # A minute of nothing but errors is a tenth of what 99.9 % leave in a week. All that this one sees is good.
     until(left, within=2 * TURN, says="the budget that the first one spent is known to the second")
+    assert PASSWORD not in first.log + second.log
 
-    before = minutes(server)
+
+@pytest.mark.long
+def test_an_operator_outlives_its_database(
+    stage: Stage, server: Server, spawn: Callable[..., Operator], dsn: str
+) -> None:
+    operator = begin(stage, spawn, dsn)
+    before = until(lambda: minutes(server), within=2 * TURN, says="a minute is in the database")
     server.stop()
     try:
         said = stage.wait("app", "HistoryKept", "HistoryUnreachable", status="False", within=2 * TURN)
         assert PASSWORD not in said["message"]
-        second.more("lastgood_probe_outcomes_total", 3)
-        until(lambda: second.total("lastgood_history_waiting_minutes") >= 1, within=TURN, says="minutes wait in memory")
-        assert second.total("lastgood_history_kept") == 0
+        operator.more("lastgood_probe_outcomes_total", 3)
+        until(
+            lambda: operator.total("lastgood_history_waiting_minutes") >= 1, within=TURN, says="minutes wait in memory"
+        )
+        assert operator.total("lastgood_history_kept") == 0
     finally:
         server.start()
     stage.wait("app", "HistoryKept", "HistoryKept", status="True", within=2 * TURN)
-    assert second.total("lastgood_history_waiting_minutes") == 0
+    assert operator.total("lastgood_history_waiting_minutes") == 0
     assert minutes(server) > before
-    assert PASSWORD not in first.log + second.log
+    assert PASSWORD not in operator.log
