@@ -62,6 +62,10 @@ class VolumeSource(Model):
     exclude: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=64)] = Field(
         default=[], description='Patterns as restic takes them, such as "*.tmp".'
     )
+    mounted_by: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] = Field(
+        default={},
+        description="Labels of the pods that hold the claims: jobs prefer their node. ReadWriteOnce needs it.",
+    )
 
 
 class Workload(Model):

@@ -192,14 +192,16 @@ def pod_labels(declared: Declared, task: Task, **more: str) -> dict[str, str]:
 def _affinity(declared: Declared, mounted: list[Claim]) -> Object:
     """Where a pod may be: a volume that one node at a time has is with the pod that holds it."""
     here = {"topologyKey": "kubernetes.io/hostname"}
-    beside: Object = {
-        "preferredDuringSchedulingIgnoredDuringExecution": [
-            {
-                "weight": 100,
-                "podAffinityTerm": {**here, "labelSelector": {"matchLabels": {SCHEDULE_LABEL: declared.uid}}},
-            }
-        ]
-    }
+
+    def prefer(weight: int, labels: dict[str, str]) -> Object:
+        return {"weight": weight, "podAffinityTerm": {**here, "labelSelector": {"matchLabels": labels}}}
+
+    wishes = [prefer(50, {SCHEDULE_LABEL: declared.uid})]
+    volume = declared.spec.source.volume
+    if volume is not None and volume.mounted_by and any(claim.path.startswith("source/") for claim in mounted):
+        # Not required: an application that is scaled to 0 holds nothing, and is backed up all the same.
+        wishes = [prefer(100, dict(sorted(volume.mounted_by.items()))), *wishes]
+    beside: Object = {"preferredDuringSchedulingIgnoredDuringExecution": wishes}
     if any(claim.path == "spool" for claim in mounted):
         beside["requiredDuringSchedulingIgnoredDuringExecution"] = [
             {**here, "labelSelector": {"matchLabels": {RECEIVER_LABEL: declared.uid}}}
