@@ -68,6 +68,8 @@ def roles(declared: Declared) -> list[str]:
     """Rights that the jobs need, each a ClusterRole of the installation, by the end of its name."""
     source = declared.spec.source
     found = ["backup-job"]
+    if method_of(declared.spec) == "wal":
+        found.append("backup-receive")
     if source.logs is not None:
         found.append("backup-logs")
     if source.config is not None:

@@ -36,6 +36,8 @@ KEEPS_RECORDS: frozenset[Task] = frozenset(
     {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
 )
 """Tasks that write Backup objects and so need a token of the API server."""
+ASKS_CLUSTER: frozenset[Task] = KEEPS_RECORDS | {"receive"}
+"""Tasks that get a token. A receiver looks whether its schedule is still there when it is told to end."""
 
 _TEMPORARY = "256Mi"
 _USUAL_MEMORY = "64Mi"
@@ -288,7 +290,7 @@ def pod_spec(
     }
     return {
         "serviceAccountName": service_account(declared),
-        "automountServiceAccountToken": task in KEEPS_RECORDS,
+        "automountServiceAccountToken": task in ASKS_CLUSTER,
         "enableServiceLinks": False,
         "securityContext": security,
         "containers": [container],
