@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ class PlainApi:
         except ClusterError as error:
             raise _failed(error, path) from error
 
-    async def watch(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncIterator[Any]:
+    async def watch(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncGenerator[Any, None]:
         """Events at a path, as they come, until the API server ends the watch. Raises ClusterError.
 
         ``seconds``: without a word for so long, the server is away.

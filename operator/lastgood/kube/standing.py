@@ -6,6 +6,7 @@ then is refused. A watch that was opened before hears of the deletion all the sa
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -35,6 +36,8 @@ class KubeSchedule:
         self._uid = uid
         self._gone = False
         """Seen to be so; a UID never comes back."""
+        self._heard: Mapping[str, Any] | None = None
+        """As an open watch told last."""
 
     async def follow(self) -> None:
         """See the port."""
@@ -42,8 +45,8 @@ class KubeSchedule:
         while not self._gone:
             began = asyncio.get_running_loop().time()
             try:
-                _, version = await self._asked()
-                await self._watched(version)
+                found, version = await self._asked()
+                await self._watched(found, version)
             except ClusterError as error:
                 if error.status != said:
                     _log.warning("schedule not watched", status=error.status, message=error.message)
@@ -57,15 +60,16 @@ class KubeSchedule:
     async def standing(self) -> Standing:
         """See the port."""
         ending = await self._ending()
-        if not self._gone:
-            try:
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    found, _ = await self._asked()
-            except (ClusterError, TimeoutError):
-                # What was heard before may be out of date, but for the end.
-                return Standing(known=self._gone, ending=ending)
-            return Standing(known=True, schedule=found, ending=ending)
-        return Standing(known=True, ending=ending)
+        if self._gone:
+            return Standing(known=True, ending=ending)
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found, _ = await self._asked()
+        except (ClusterError, TimeoutError):
+            # Who is refused may have lost the right because the namespace, too, began to end since.
+            heard = None if self._gone else self._heard
+            return Standing(known=self._gone or heard is not None, schedule=heard, ending=ending or None)
+        return Standing(known=True, schedule=found, ending=ending)
 
     async def _asked(self) -> tuple[Mapping[str, Any] | None, str]:
         """The object of that name, and the version to watch from.
@@ -77,14 +81,23 @@ class KubeSchedule:
         self._gone = self._gone or found is None or found["metadata"]["uid"] != self._uid
         return found, answer["metadata"]["resourceVersion"]
 
-    async def _watched(self, version: str) -> None:
+    async def _watched(self, found: Mapping[str, Any] | None, version: str) -> None:
+        if self._gone:
+            return
         query = {**self._query, "resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
-        async for event in self._api.watch(self._path, query, seconds=_WATCH_SECONDS + 30):
-            if event["type"] == "ERROR":
-                raise ClusterError(int(event["object"].get("code") or 0), str(event["object"].get("message"))[:300])
-            if event["type"] == "DELETED" and event["object"]["metadata"]["uid"] == self._uid:
-                self._gone = True
-                return
+        self._heard = found
+        try:
+            async with aclosing(self._api.watch(self._path, query, seconds=_WATCH_SECONDS + 30)) as events:
+                async for event in events:
+                    told = event["object"]
+                    if event["type"] == "ERROR":
+                        raise ClusterError(int(told.get("code") or 0), str(told.get("message"))[:300])
+                    if event["type"] == "DELETED" and told["metadata"]["uid"] == self._uid:
+                        self._gone = True
+                        return
+                    self._heard = told
+        finally:
+            self._heard = None
 
     async def _ending(self) -> bool | None:
         try:

@@ -81,6 +81,7 @@ def test_a_suspended_schedule_runs_nothing() -> None:
     ("source", "wanted"),
     [
         ({"redis": {"url": {"name": "r", "key": "url"}}}, ["backup-job"]),
+        ({"postgres": {"dsn": {"name": "d", "key": "dsn"}, "method": "wal"}}, ["backup-job", "backup-receive"]),
         ({"logs": {"workloads": [{"name": "web"}]}}, ["backup-job", "backup-logs"]),
         ({"config": {}}, ["backup-job", "backup-config"]),
         ({"config": {"secrets": True}}, ["backup-job", "backup-config", "backup-secrets"]),
