@@ -43,7 +43,9 @@ def test_a_dump_becomes_six_cronjobs_and_an_account() -> None:
         "data-sample.json",
         "full-check.json",
         "full.json",
+        "group",
         "incremental.json",
+        "passwd",
         "prune.json",
         "restore-test.json",
     ]
