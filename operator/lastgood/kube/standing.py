@@ -66,10 +66,14 @@ class KubeSchedule:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 found, _ = await self._asked()
         except (ClusterError, TimeoutError):
-            # Who is refused may have lost the right because the namespace, too, began to end since.
-            heard = None if self._gone else self._heard
-            return Standing(known=self._gone or heard is not None, schedule=heard, ending=ending or None)
+            return self._unasked(ending)
         return Standing(known=True, schedule=found, ending=ending)
+
+    def _unasked(self, ending: bool | None) -> Standing:
+        """By what an open watch has told, without an answer of now."""
+        heard = None if self._gone else self._heard
+        # Who is refused may have lost the right because the namespace began to end a moment ago.
+        return Standing(known=self._gone or heard is not None, schedule=heard, ending=ending or None)
 
     async def _asked(self) -> tuple[Mapping[str, Any] | None, str]:
         """The object of that name, and the version to watch from.
