@@ -78,7 +78,7 @@ def make(spec: JobSpec, options: JobOptions) -> tuple[Parts, Progress, PlainApi 
 
 
 def _schedule(spec: JobSpec, api: PlainApi | None) -> KubeSchedule | None:
-    if api is None or spec.task != "receive":
+    if api is None or not spec.slot:
         return None
     return KubeSchedule(api, namespace=spec.namespace, name=spec.schedule, uid=spec.schedule_uid)
 

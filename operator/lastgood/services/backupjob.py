@@ -15,7 +15,7 @@ from lastgood.domain.backups.texts import stamp
 from lastgood.services.backupcopies import copy_all, tell_caught_up
 from lastgood.services.backupproofs import data_sample, full_check, restore_test
 from lastgood.services.backupprune import prune
-from lastgood.services.backupreceive import receive
+from lastgood.services.backupreceive import receive, tidy
 from lastgood.services.backuprestore import restore, swap, validate, verify
 from lastgood.services.backuptools import PRIMARY, Parts, read_record, write_record
 
@@ -92,7 +92,10 @@ async def _task(parts: Parts, progress: Progress) -> JobResult:
         "receive": receive,
     }
     if parts.spec.task in {"full", "incremental", "safety"}:
-        return await _backup(parts, progress)
+        try:
+            return await _backup(parts, progress)
+        finally:
+            await tidy(parts)
     return await tasks[parts.spec.task](parts)
 
 

@@ -1,4 +1,4 @@
-"""The task `receive`: runs until it is told to end, and leaves no slot behind that nobody will read."""
+"""The task `receive`, which runs until it is told to end, and what becomes of the slot after it and after jobs."""
 
 import asyncio
 
@@ -39,11 +39,33 @@ def _ended(message: str) -> JobResult:
     return JobResult(ok=True, task="receive", reason="Done", message=message)
 
 
+async def tidy(parts: Parts) -> None:
+    """After a job that may have made the slot anew: see that it leaves none that nobody reads. Raises nothing.
+
+    The receiver may have ended, and dropped its slot, while the job ran.
+    """
+    if parts.schedule is None:
+        return
+    decided = leave(parts.spec, await parts.schedule.standing())
+    if decided.fate in {Fate.KEEP, Fate.UNKNOWN}:
+        return
+    try:
+        engine = parts.engine()
+        if isinstance(engine, Receiver):
+            await _released(parts, engine, decided)
+    except JobFailed as error:
+        _log.warning("slot not released", slot=parts.spec.slot, reason=error.reason, message=error.message)
+
+
 async def _end(parts: Parts, engine: Receiver) -> JobResult:
     decided = await _decided(parts)
     if decided.fate in {Fate.KEEP, Fate.UNKNOWN}:
         _log.info("slot kept", slot=parts.spec.slot, why=decided.why)
         return _ended(f"slot {parts.spec.slot} is kept: {decided.why}")
+    return _ended(f"{decided.why}: {await _released(parts, engine, decided)}")
+
+
+async def _released(parts: Parts, engine: Receiver, decided: Leave) -> str:
     try:
         async with asyncio.timeout(_RELEASE_SECONDS):
             done = await engine.release(unlimited_only=decided.fate is Fate.DROP_UNLIMITED)
@@ -53,7 +75,7 @@ async def _end(parts: Parts, engine: Receiver) -> JobResult:
         message = f"{decided.why}, but slot {parts.spec.slot} may still be there ({failed.message}): run {command}"
         raise JobFailed(failed.reason, message) from None
     _log.info("slot released", slot=parts.spec.slot, why=decided.why, done=done)
-    return _ended(f"{decided.why}: {done}")
+    return done
 
 
 async def _decided(parts: Parts) -> Leave:

@@ -33,7 +33,7 @@ class Parts:
     now: Callable[[], float]
     """Seconds since the epoch."""
     schedule: Schedule | None = None
-    """Of receivers: the schedule that they work for; None without an API server."""
+    """Of what holds a slot: the schedule that it works for; None without an API server."""
 
     @property
     def secondaries(self) -> Sequence[str]:

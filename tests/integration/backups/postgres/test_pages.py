@@ -34,6 +34,29 @@ def unindexed(server: Server) -> None:
     server.execute("UPDATE pg_index SET indisready = true, indisvalid = true WHERE indrelid = 'log'::regclass")
 
 
+def damaged(server: Server, table: Path) -> None:
+    """A stopped server's: the first row's transaction lies in the future."""
+    if server.version == "18":
+        # With checksums the copy itself would fail.
+        command = [str(server.programs / "pg_checksums"), "--disable", str(server.data)]
+        subprocess.run(command, check=True, capture_output=True)
+    with table.open("r+b") as file:
+        file.seek(24)
+        place = int.from_bytes(file.read(4), "little") & 0x7FFF
+        file.seek(place)
+        file.write(FUTURE_XID.to_bytes(4, "little"))
+
+
+def without_amcheck(server: Server, stage: Stage) -> Path:
+    """The server's programs but for one."""
+    folder = stage.folder / "programs"
+    folder.mkdir()
+    for program in server.programs.iterdir():
+        if program.name != "pg_amcheck":
+            (folder / program.name).symlink_to(program.resolve())
+    return folder
+
+
 @BOTH
 async def test_what_was_checked_is_told(own: Server, stage: Stage) -> None:
     filled(own)
@@ -74,16 +97,7 @@ async def test_a_page_that_was_damaged_on_the_server_is_caught(own: Server, stag
     path = own.data / own.execute("SELECT pg_relation_filepath('log')")[0][0]
     own.execute("CHECKPOINT")
     own.stop()
-    if own.version == "18":
-        # With checksums the copy itself would fail.
-        subprocess.run(
-            [str(own.programs / "pg_checksums"), "--disable", str(own.data)], check=True, capture_output=True
-        )
-    with path.open("r+b") as file:
-        file.seek(24)
-        place = int.from_bytes(file.read(4), "little") & 0x7FFF
-        file.seek(place)
-        file.write(FUTURE_XID.to_bytes(4, "little"))
+    damaged(own, path)
     own.start()
     assert own.execute("SELECT count(*) FROM log") == [(2,)]
     verified = await restored(own, stage)
@@ -102,12 +116,7 @@ async def test_what_cannot_be_checked_is_told_and_is_no_fault(
     assert verified.passed, verified.message
     assert "tables of shop are whole, its indexes were not checked" in verified.message
     assert "indexes of postgres whole" in verified.message
-    less = stage.folder / "programs"
-    less.mkdir()
-    for program in own.programs.iterdir():
-        if program.name != "pg_amcheck":
-            (less / program.name).symlink_to(Path(program).resolve())
-    monkeypatch.setenv(ROOTS, str(less))
+    monkeypatch.setenv(ROOTS, str(without_amcheck(own, stage)))
     made = engines(stage.spec(own.dsn(), method="wal"), stage.places)
     assert isinstance(made, Wal)
     verified = await made.test(stage.work(), stage.repository, Point("base", 0.0))
