@@ -27,11 +27,13 @@ async def restored(server: Server, stage: Stage, method: str = "wal") -> Verifie
     return await made.test(stage.work(), stage.repository, Point("base", 0.0))
 
 
-def unindexed(server: Server) -> None:
-    """A row that its table's index does not know: whoever asks by the index does not find it."""
-    server.execute("UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = 'log'::regclass")
-    note(server, "hidden")
-    server.execute("UPDATE pg_index SET indisready = true, indisvalid = true WHERE indrelid = 'log'::regclass")
+def unindexed(server: Server, index: str = "log_pkey") -> None:
+    """A row that this index does not know: whoever asks by the index does not find it."""
+    for told in ("false", "true"):
+        set_to = f"indisready = {told}, indisvalid = {told}"
+        server.execute(f"UPDATE pg_index SET {set_to} WHERE indexrelid = '{index}'::regclass")
+        if told == "false":
+            note(server, "hidden")
 
 
 def damaged(server: Server, table: Path) -> None:
@@ -110,12 +112,13 @@ async def test_what_cannot_be_checked_is_told_and_is_no_fault(
     own: Server, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(own)
-    unindexed(own)
+    by_text = '"by, ""note"'
+    own.execute(f"CREATE INDEX {by_text} ON log (note)")
+    unindexed(own, by_text)
     own.execute("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'shop'")
     verified = await restored(own, stage)
     assert verified.passed, verified.message
-    assert "tables of shop are whole, its indexes were not checked" in verified.message
-    assert "indexes of postgres whole" in verified.message
+    assert "indexes of postgres, shop whole; 1 indexes of shop were not checked: their collation" in verified.message
     monkeypatch.setenv(ROOTS, str(without_amcheck(own, stage)))
     made = engines(stage.spec(own.dsn(), method="wal"), stage.places)
     assert isinstance(made, Wal)
