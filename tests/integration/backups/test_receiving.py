@@ -181,6 +181,15 @@ def test_a_suspended_schedule_keeps_its_slot_only_where_the_server_limits_it(rec
     assert receiver.state() == ([] if limit == "-1" else [(False,)])
 
 
+@pytest.mark.parametrize("suspended", [True, False])
+def test_a_job_leaves_no_slot_either_that_nobody_reads(receiver: Receiver, suspended: bool) -> None:
+    """The receiver has ended while it ran, and it may have made the slot anew."""
+    receiver.cluster.patch("BackupSchedule", "shop", {"spec": {"suspend": suspended}})
+    names = {"schedule": "shop", "scheduleUid": receiver.uid, "slot": receiver.slot}
+    assert receiver.job.run("full", "base", **names).ok
+    assert receiver.state() == ([] if suspended else [(False,)])
+
+
 def _refused(receiver: Receiver) -> None:
     """By an account that never had the right."""
     cluster = receiver.cluster
