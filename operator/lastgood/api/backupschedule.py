@@ -186,7 +186,7 @@ class JobTemplate(Model):
     """How the jobs run."""
 
     service_account: Name | None = Field(
-        default=None, description="Left out, one is made that may write Backup records here and nothing else."
+        default=None, description="Left out, one is made with the rights that the jobs need and no other."
     )
     cpu: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+m?$")] = "100m"
     memory: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(Mi|Gi)$")] = Field(

@@ -9,6 +9,7 @@ from lastgood.api.backupschedule import BackupScheduleSpec
 from lastgood.api.base import KeyRef
 from lastgood.api.probes import CertificateSource
 from lastgood.api.repositories import Repository
+from lastgood.domain.backups.accounts import GROUP, PASSWD
 from lastgood.domain.backups.names import RECEIVER_LABEL, SCHEDULE_LABEL, TASK_LABEL, child, method_of
 from lastgood.domain.ports import Object
 from lastgood.domain.quantity import quantity
@@ -36,6 +37,8 @@ KEEPS_RECORDS: frozenset[Task] = frozenset(
     {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
 )
 """Tasks that write Backup objects and so need a token of the API server."""
+ASKS_CLUSTER: frozenset[Task] = KEEPS_RECORDS | {"receive"}
+"""Tasks that get a token. A receiver looks whether its schedule is still there when it is told to end."""
 
 _TEMPORARY = "256Mi"
 _USUAL_MEMORY = "64Mi"
@@ -231,13 +234,15 @@ def pod_spec(
     mounted = claims(declared, task, restore)
     user = spec.job.run_as_user
     wanted = credentials(spec, task, restore.spec.dsn if restore is not None else None)
+    items = [{"key": config_key, "path": "spec.json"}, *({"key": key, "path": key} for key in (PASSWD, GROUP))]
     volumes: list[Object] = [
-        {"name": "job", "configMap": {"name": config_map, "items": [{"key": config_key, "path": "spec.json"}]}},
+        {"name": "job", "configMap": {"name": config_map, "items": items}},
         {"name": "scratch", "emptyDir": {"sizeLimit": spec.verification.restore_test.scratch_size}},
         {"name": "tmp", "emptyDir": {"sizeLimit": _TEMPORARY}},
     ]
     mounts: list[Object] = [
         {"name": "job", "mountPath": SPEC_FOLDER, "readOnly": True},
+        *({"name": "job", "mountPath": f"/etc/{file}", "subPath": file, "readOnly": True} for file in (PASSWD, GROUP)),
         {"name": "scratch", "mountPath": f"{VOLUMES}/scratch"},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of this pod alone
     ]
@@ -290,7 +295,7 @@ def pod_spec(
     }
     return {
         "serviceAccountName": service_account(declared),
-        "automountServiceAccountToken": task in KEEPS_RECORDS,
+        "automountServiceAccountToken": task in ASKS_CLUSTER,
         "enableServiceLinks": False,
         "securityContext": security,
         "containers": [container],

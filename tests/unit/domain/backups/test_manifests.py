@@ -195,8 +195,8 @@ def test_no_pod_has_a_right_that_it_does_not_need(task: Task) -> None:
     }
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    records = {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
-    assert spec["automountServiceAccountToken"] == (task in records)
+    ask = {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety", "receive"}
+    assert spec["automountServiceAccountToken"] == (task in ask)
     assert {e["name"] for e in container["env"]} == {"JOB_NAME", "POD_NAME", "POD_NAMESPACE", "HOME"}
     assert container["args"] == ["job", "--spec", "/etc/lastgood/job/spec.json"]
 
