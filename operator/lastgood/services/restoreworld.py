@@ -66,6 +66,7 @@ class RestoreWorld:
             others=await self._others(restore, body),
             services=await self._services(namespace, spec.services),
             rollback=rollback,
+            account=await self._account(restore),
         )
         return Case(restore, schedule, backups, world, time.time())
 
@@ -91,6 +92,12 @@ class RestoreWorld:
             if error.status in {403, 404}:
                 return ()
             raise
+
+    async def _account(self, restore: RestoreSeen) -> bool:
+        name = restore.spec.service_account
+        if name is None or restore.holds or restore.final:
+            return True
+        return await self._cluster.get("serviceaccounts", restore.namespace, name) is not None
 
     async def _claims(
         self, restore: RestoreSeen, schedule: ScheduleSeen | None, pods: Sequence[Object]
