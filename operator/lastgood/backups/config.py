@@ -9,7 +9,7 @@ import yaml
 from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import RestoreJob
 from lastgood.api.backupschedule import ConfigSource
-from lastgood.backups.config_putting import Putting
+from lastgood.backups.config_putting import Putting, many
 from lastgood.backups.folders import status_of
 from lastgood.domain.backups.declared import declared
 from lastgood.domain.backups.ports import ClusterAnswer, JobFailed, KubeApi, Point, Repository
@@ -101,7 +101,7 @@ class ConfigEngine:
         """See the port: the API server says of each object whether it would take it."""
         objects, putting = await self._to_put(work, repository, restore)
         tally = await putting.rehearse(objects)
-        return f"the API server would take all {len(objects)} objects: {tally.told(('to create', 'to change'))}"
+        return f"the API server would take {many(len(objects))}: {tally.told(('to create', 'to change'))}"
 
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """See the port. Nothing is written before a dry run of all has gone well; what is not in the backup stays."""
@@ -111,7 +111,7 @@ class ConfigEngine:
         except JobFailed as error:
             raise JobFailed(error.reason, error.message, untouched=True) from error
         tally = await putting.put(objects)
-        return f"{len(objects)} objects: {tally.told(('created', 'changed'))}; what is not in the backup is as it was"
+        return f"{many(len(objects))}: {tally.told(('created', 'changed'))}; what is not in the backup is as it was"
 
     async def compare(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """See the port `Comparer`."""

@@ -68,7 +68,7 @@ class Putting:
                 raise JobFailed(error.reason, f"nothing was changed: {error.message}") from error
         if tally.refused:
             reason, why = self._why(tally.refused)
-            many = f"{len(tally.refused)} of {len(objects)} objects would be refused"
+            many = f"{len(tally.refused)} of {many(len(objects))} would be refused"
             raise JobFailed(reason, f"nothing was changed: {many}. {why}")
         return tally
 
@@ -86,9 +86,9 @@ class Putting:
         if not tally.refused and stopped is None:
             return tally
         whole = tried - len(tally.refused)
-        told = f"{whole} of {len(objects)} objects are as in the backup ({tally.written} of them were written)"
+        told = f"{whole} of {many(len(objects))} are as in the backup ({tally.written} of them were written)"
         if tally.refused:
-            told += f"; {len(tally.refused)} are not: {self._why(tally.refused)[1]}"
+            told += f"; these are not: {self._why(tally.refused)[1]}"
         if stopped is not None:
             rest = listed([w.shown for w in objects[tried + 1 :]], 300)
             told += f"; then {stopped.message}: what became of {objects[tried].shown} is not known"
@@ -105,9 +105,9 @@ class Putting:
             if found:
                 wrong.append(f"{wanted.shown} ({listed(found, 100)})")
         if wrong:
-            told = f"{len(wrong)} of {len(objects)} objects are not as in the backup: {listed(wrong, 700)}"
+            told = f"{len(wrong)} of {many(len(objects))} are not as in the backup: {listed(wrong, 700)}"
             raise JobFailed("ValidationFailed", f"{told}; is something else writing them, such as a GitOps controller?")
-        return f"all {len(objects)} objects were read back and are as in the backup"
+        return f"{many(len(objects))} read back: as in the backup"
 
     async def _live(self, path: str) -> Any:
         try:
@@ -167,6 +167,11 @@ class Putting:
         others = [f"{r.shown}: {r.said}{_hint(r)}" for r in refused if not (rights and r.about_rights)]
         told = listed(others, max(200, 850 - len(rights)))
         return ("ClusterForbidden" if rights else "ClusterRefused"), ". ".join(t for t in (rights, told) if t)
+
+
+def many(count: int) -> str:
+    """So many objects."""
+    return f"{count} object{'' if count == 1 else 's'}"
 
 
 def _hint(refusal: Refusal) -> str:
