@@ -68,8 +68,8 @@ class Putting:
                 raise JobFailed(error.reason, f"nothing was changed: {error.message}") from error
         if tally.refused:
             reason, why = self._why(tally.refused)
-            many = f"{len(tally.refused)} of {many(len(objects))} would be refused"
-            raise JobFailed(reason, f"nothing was changed: {many}. {why}")
+            told = f"{len(tally.refused)} of {many(len(objects))} would be refused"
+            raise JobFailed(reason, f"nothing was changed: {told}. {why}")
         return tally
 
     async def put(self, objects: Sequence[Wanted]) -> Tally:
