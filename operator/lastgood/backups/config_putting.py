@@ -85,8 +85,8 @@ class Putting:
             tried += 1
         if not tally.refused and stopped is None:
             return tally
-        whole = tried - len(tally.refused)
-        told = f"{whole} of {many(len(objects))} are as in the backup ({tally.written} of them were written)"
+        whole = f"{tally.same + tally.written} of {many(len(objects))}"
+        told = f"{whole} are as in the backup ({tally.written} of them were written)"
         if tally.refused:
             told += f"; these are not: {self._why(tally.refused)[1]}"
         if stopped is not None:
