@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from tests.e2e.kube import Kube, until
 from tests.integration.cluster import Cluster, Object
+from tests.integration.process import Operator
+from tests.integration.restoring import restore, schedule
 from tests.lab import Lab
 
 from lastgood.api.backupjob import JobResult
@@ -211,3 +213,29 @@ def refused(cluster: Cluster, method: str, path: str, **body: Any) -> bool:
     """Whether the API server forbids it."""
     answer = cluster._client.request(method, path, **({"json": body} if body else {}))
     return answer.status_code == 403
+
+
+def planned(name: str, **source: Any) -> Object:
+    """A schedule with an account that the operator makes; it runs when a test says so."""
+    body = schedule(name, **source)
+    body["spec"].pop("job")
+    body["spec"]["repositories"] = {"primary": {"volume": {"claim": "backups", "path": name}}}
+    return body
+
+
+KEY = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"passphrase": "c4n4ry"}}
+"""The cluster's side of what the pods' folders hold."""
+
+
+def config_map(name: str, **data: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def never_forbidden(operator: Operator) -> None:
+    assert '"status": 403' not in operator.log
+    assert "forbidden" not in operator.log
+    assert "Traceback" not in operator.log
+
+
+def restored(name: str = "back", **spec: Any) -> Object:
+    return restore(name, schedule="declared", **spec)

@@ -5,19 +5,17 @@ No node, so no pod runs: what a job would write (its Backup, its last words) is 
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.e2e.kube import Kube, until
+from tests.e2e.kube import until
 from tests.integration.cluster import Cluster, Refused
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator
-from tests.integration.rights import Installed, installed
+from tests.integration.rights import Installed
 from tests.integration.scheduling import IMAGE, Jobs, backup, claim, condition, names, now, schedule, secret
 from tests.integration.stage import Stage
-from tests.lab import Lab
 
 Object = dict[str, Any]
 ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test", "shop-full-check", "shop-prune"}
@@ -398,12 +396,6 @@ def test_rpo_of_a_service_follows_its_schedules_and_points_belong_to_good_revisi
     assert [p["backup"] for p in noted()] == ["second"]
     cluster.patch("MonitoredService", "web", {"spec": {"backups": None}})
     until(lambda: "BackupsCurrent" not in cluster.conditions("web"), within=20, says="the condition to go")
-
-
-@pytest.fixture
-def chart(lab: Lab, cluster: Cluster, kubectl: Kube, tmp_path: Path) -> Iterator[Installed]:
-    with installed(lab, cluster, kubectl, tmp_path) as made:
-        yield made
 
 
 def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
