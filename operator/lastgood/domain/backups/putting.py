@@ -117,7 +117,7 @@ def _content(body: Mapping[str, Any], live: Mapping[str, Any], stopped: Collecti
         kept = set(given_out(kind, spec))
         if kind in _SCALED and (kind, body["metadata"]["name"]) in stopped:
             kept.add("replicas")
-        was["spec"] = {**{k: v for k, v in spec.items() if k not in kept}}
+        was["spec"] = {k: v for k, v in spec.items() if k not in kept}
         now["spec"] = {k: v for k, v in now["spec"].items() if k not in kept}
     return merge_patch(now, was)
 
