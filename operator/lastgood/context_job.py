@@ -18,6 +18,7 @@ from lastgood.domain.backups.ownership import Owner
 from lastgood.domain.backups.ports import Places, Repository
 from lastgood.kube.plain import ACCOUNT, PlainApi, from_kubeconfig, in_cluster
 from lastgood.kube.records import KubeRecords
+from lastgood.kube.standing import KubeSchedule
 from lastgood.services.backupjob import Progress
 from lastgood.services.backuptools import PRIMARY, Parts
 
@@ -71,8 +72,15 @@ def make(spec: JobSpec, options: JobOptions) -> tuple[Parts, Progress, PlainApi 
         engine=cache(partial(engine_for, spec, places, api, time.time)),
         records=records,
         now=time.time,
+        schedule=_schedule(spec, api),
     )
     return parts, progress, api
+
+
+def _schedule(spec: JobSpec, api: PlainApi | None) -> KubeSchedule | None:
+    if api is None or not spec.slot:
+        return None
+    return KubeSchedule(api, namespace=spec.namespace, name=spec.schedule, uid=spec.schedule_uid)
 
 
 def _cluster() -> str:

@@ -272,7 +272,7 @@ class Looks:
         found = [c for c in body.get("status", {}).get("conditions", []) if c["type"] == kind]
         return found[0] if found else {}
 
-    def inside(self, claim_name: str, script: str) -> str:
+    def inside(self, claim_name: str, script: str, *, user: int = USER) -> str:
         """What a shell says in a pod that has the claim as /claim, as the user of the jobs."""
         name = "look"
         mount = {"name": "claim", "mountPath": "/claim"}
@@ -285,7 +285,7 @@ class Looks:
         }
         spec = {
             "restartPolicy": "Never",
-            "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
+            "securityContext": {"runAsUser": user, "runAsGroup": user, "fsGroup": user},
             "containers": [container],
             "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim_name}}],
         }

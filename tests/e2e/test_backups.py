@@ -30,6 +30,8 @@ from tests.workers import common_folder, shared
 from tests.workers import number as worker_number
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
+ANYBODY = 47110
+"""A user ID that is nobody's."""
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +202,9 @@ def test_a_restore_test_passes_and_finds_what_was_damaged_on_purpose(
 ) -> None:
     data.fill()
     orders = {"name": "orders", "sql": "SELECT count(*) FROM orders", "equals": "20000"}
-    kube.apply(schedule(POSTGRES, verification={"restoreTest": {"schedule": FAR, "assertions": [orders]}}))
+    # As a user that the image does not know: PostgreSQL refuses one without a name.
+    proof = {"restoreTest": {"schedule": FAR, "assertions": [orders]}}
+    kube.apply(schedule(POSTGRES, verification=proof, job={"runAsUser": ANYBODY}))
     _accepted(looks)
     assert looks.backup("first")["status"]["phase"] == "Succeeded"
     assert looks.task("proof", "restore-test"), looks.told()
@@ -229,6 +233,7 @@ def test_a_restore_test_passes_and_finds_what_was_damaged_on_purpose(
             file.write(bytes([byte[0] ^ 0xFF]))
         END
         """,
+        user=ANYBODY,
     )
     assert not looks.task("proof-2", "restore-test")
     until(
@@ -338,20 +343,58 @@ def test_a_pod_that_is_killed_while_it_restores_leaves_the_old_database_in_place
     assert data.sql(CHECKSUM) == checksum
 
 
-def test_a_moment_between_two_transactions_comes_back_from_the_log(
-    kube: Kube, jobs: None, looks: Looks, operator: Operator
-) -> None:
+READY = ("rollout", "status", "statefulset/postgres", "--timeout=5s")
+
+
+@pytest.fixture
+def logged(kube: Kube, jobs: None) -> Data:
+    """The same PostgreSQL on a claim, with its log to be received."""
     data = Data(kube)
     servers = server(kube.namespace, "postgres", port=5432, data="data")
     kube.apply(*servers, *secrets(data), claim("data"), claim("backups"))
-    ready = ("rollout", "status", "statefulset/postgres", "--timeout=5s")
-    until(lambda: kube.run(*ready, check=False).returncode == 0, within=120, says="PostgreSQL is there")
+    until(lambda: kube.run(*READY, check=False).returncode == 0, within=120, says="PostgreSQL is there")
     allow = "echo 'host replication all all scram-sha-256' >> /data/pg/pg_hba.conf"
     kube.run("exec", "postgres-0", "--", "sh", "-c", allow)
     data.sql("SELECT pg_reload_conf()", database="postgres")
     data.fill()
-    source = {"postgres": {"dsn": {"name": "database", "key": "dsn"}, "method": "wal", "spoolSize": "1Gi"}}
-    kube.apply(schedule(source))
+    return data
+
+
+WAL = {"postgres": {"dsn": {"name": "database", "key": "dsn"}, "method": "wal", "spoolSize": "1Gi"}}
+
+
+def test_a_deleted_schedule_leaves_no_slot_and_a_restarted_receiver_keeps_it(
+    kube: Kube, logged: Data, looks: Looks, operator: Operator
+) -> None:
+    kube.apply(schedule(WAL))
+    _accepted(looks)
+    base = looks.backup("base", within=300)["status"]
+    assert base["phase"] == "Succeeded", base
+
+    def slots() -> str:
+        return logged.sql("SELECT slot_name, active FROM pg_replication_slots", database="postgres")
+
+    def receiver() -> str:
+        found = [p for p in kube.all("pods") if p["metadata"].get("labels", {}).get("lastgood.dev/task") == "receive"]
+        return " ".join(sorted(p["metadata"]["name"] for p in found))
+
+    until(lambda: slots().endswith("|t"), within=90, says="the receiver receives")
+    before, pod = slots(), receiver()
+    kube.run("delete", "pod", pod, "--wait=true")
+    until(lambda: pod not in receiver() and slots().endswith("|t"), within=90, says="another receiver receives")
+    assert slots() == before
+    # With it its account and its rights are collected, before the pod is told to end.
+    kube.run("delete", "bs", "sales", "--wait=true")
+    until(lambda: slots() == "", within=90, says="the slot is gone")
+    until(lambda: receiver() == "", within=90, says="the receiver is gone")
+    assert slots() == ""
+
+
+def test_a_moment_between_two_transactions_comes_back_from_the_log(
+    kube: Kube, logged: Data, looks: Looks, operator: Operator
+) -> None:
+    data = logged
+    kube.apply(schedule(WAL))
     _accepted(looks)
     base = looks.backup("base", within=300)["status"]
     assert base["phase"] == "Succeeded", base
@@ -371,5 +414,5 @@ def test_a_moment_between_two_transactions_comes_back_from_the_log(
         within=500,
     )["status"]
     assert done["phase"] == "Succeeded", done
-    until(lambda: kube.run(*ready, check=False).returncode == 0, within=120, says="PostgreSQL is there again")
+    until(lambda: kube.run(*READY, check=False).returncode == 0, within=120, says="PostgreSQL is there again")
     assert data.sql(CHECKSUM) == checksum

@@ -127,7 +127,7 @@ def test_rights_are_named_and_secrets_are_never_listed(helm: Helm) -> None:
         assert verbs == ({"get", "create"} if secrets == "true" else set())
         bound = [rule for rule in rules if "bind" in rule["verbs"]]
         assert [rule["resourceNames"] for rule in bound] == [
-            [f"default:lastgood-backup-{role}" for role in ("job", "logs", "config", "secrets")]
+            [f"default:lastgood-backup-{role}" for role in ("job", "receive", "logs", "config", "secrets")]
         ]
 
 

@@ -409,7 +409,13 @@ def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
     cluster.create(schedule("declared", source={"config": {"secrets": True}}, encryption=key))
     wait(cluster, "Ready", "Accepted")
     wait(cluster, "Ready", "Accepted", of="declared")
-    bound = {"declared-backup-job", "declared-backup-config", "declared-backup-secrets", "shop-backup-job"}
+    bound = {
+        "declared-backup-job",
+        "declared-backup-config",
+        "declared-backup-secrets",
+        "shop-backup-job",
+        "shop-backup-receive",
+    }
     assert bound <= names(cluster, "RoleBinding")
     assert {"backup-key", "config-key"} <= names(cluster, "Secret")
     cluster.create(backup("now"))

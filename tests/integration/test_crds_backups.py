@@ -106,6 +106,11 @@ def test_the_largest_schedule_is_within_the_budget_of_the_rules(shared: Cluster)
         ("dumps", {"source": {"postgres": {"dsn": {"name": "a", "key": "k"}, "method": "pitr"}}}, "Unsupported value"),
         ("wal", {"repositories": backups.twice_the_same_name()}, "Duplicate value"),
         ("volumes", {"source": {"volume": {"claims": []}}}, "should have at least 1 items"),
+        (
+            "volumes",
+            {"source": {"volume": {"claims": ["a"], "mountedBy": {f"l{n}": "x" for n in range(17)}}}},
+            "Too many: 17: must have at most 16",
+        ),
     ],
     ids=str,
 )

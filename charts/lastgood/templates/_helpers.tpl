@@ -111,7 +111,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]
   resourceNames:
-    {{- range list "job" "logs" "config" "secrets" }}
+    {{- range list "job" "receive" "logs" "config" "secrets" }}
     - {{ include "lastgood.wideName" $ }}-backup-{{ . }}
     {{- end }}
   verbs: [bind]

@@ -62,6 +62,10 @@ class VolumeSource(Model):
     exclude: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=64)] = Field(
         default=[], description='Patterns as restic takes them, such as "*.tmp".'
     )
+    mounted_by: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] = Field(
+        default={},
+        description="Labels of the pods that hold the claims: jobs prefer their node. ReadWriteOnce needs it.",
+    )
 
 
 class Workload(Model):
@@ -182,7 +186,7 @@ class JobTemplate(Model):
     """How the jobs run."""
 
     service_account: Name | None = Field(
-        default=None, description="Left out, one is made that may write Backup records here and nothing else."
+        default=None, description="Left out, one is made with the rights that the jobs need and no other."
     )
     cpu: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+m?$")] = "100m"
     memory: Annotated[str, Field(max_length=20, pattern=r"^[0-9]+(Mi|Gi)$")] = Field(

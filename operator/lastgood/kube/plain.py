@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import json
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,27 @@ class PlainApi:
             return await self.request(method, path, body=dict(body), content=content, query=query)
         except ClusterError as error:
             raise _failed(error, path) from error
+
+    async def watch(self, path: str, query: Mapping[str, str], *, seconds: float) -> AsyncGenerator[Any, None]:
+        """Events at a path, as they come, until the API server ends the watch. Raises ClusterError.
+
+        ``seconds``: without a word for so long, the server is away.
+        """
+        try:
+            async with self._client.stream(
+                "GET",
+                path,
+                params={**query, "watch": "true"},
+                headers=self._headers("application/json"),
+                timeout=httpx.Timeout(_TIMEOUT, read=seconds),
+            ) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise ClusterError(answer.status_code, _sentence(answer))
+                async for line in answer.aiter_lines():
+                    yield json.loads(line)
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            raise ClusterError(0, type(error).__name__) from error
 
     async def save(self, path: str, query: Mapping[str, str], into: Path) -> int:
         """See the port."""

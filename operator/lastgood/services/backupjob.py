@@ -10,11 +10,12 @@ from lastgood.api.backup import BackupStatus, Copy, Verified
 from lastgood.api.backupjob import JobResult
 from lastgood.api.base import seconds
 from lastgood.domain.backups.answers import complete, repository_failed, with_condition
-from lastgood.domain.backups.ports import JobFailed, Receiver, Repository
+from lastgood.domain.backups.ports import JobFailed, Repository
 from lastgood.domain.backups.texts import stamp
 from lastgood.services.backupcopies import copy_all, tell_caught_up
 from lastgood.services.backupproofs import data_sample, full_check, restore_test
 from lastgood.services.backupprune import prune
+from lastgood.services.backupreceive import receive, tidy
 from lastgood.services.backuprestore import restore, swap, validate, verify
 from lastgood.services.backuptools import PRIMARY, Parts, read_record, write_record
 
@@ -88,20 +89,14 @@ async def _task(parts: Parts, progress: Progress) -> JobResult:
         "restore": restore,
         "swap": swap,
         "validate": validate,
-        "receive": _receive,
+        "receive": receive,
     }
     if parts.spec.task in {"full", "incremental", "safety"}:
-        return await _backup(parts, progress)
+        try:
+            return await _backup(parts, progress)
+        finally:
+            await tidy(parts)
     return await tasks[parts.spec.task](parts)
-
-
-async def _receive(parts: Parts) -> JobResult:
-    engine = parts.engine()
-    if not isinstance(engine, Receiver):
-        raise JobFailed("NotSupported", "this source has nothing that is received all the time")
-    with parts.work() as work:
-        await engine.receive(work, None)
-    return JobResult(ok=True, task="receive", reason="Done", message="ended")
 
 
 async def _backup(parts: Parts, progress: Progress) -> JobResult:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lastgood.api.backup import BackupStatus
 from lastgood.api.backupjob import JobSpec
 from lastgood.domain.backups.points import RECORD_FILE, Held, held, record_tags
-from lastgood.domain.backups.ports import Engine, JobFailed, Places, Records, Repository
+from lastgood.domain.backups.ports import Engine, JobFailed, Places, Records, Repository, Schedule
 from lastgood.domain.backups.texts import moment
 
 PRIMARY = "primary"
@@ -32,6 +32,8 @@ class Parts:
     records: Records
     now: Callable[[], float]
     """Seconds since the epoch."""
+    schedule: Schedule | None = None
+    """Of what holds a slot: the schedule that it works for; None without an API server."""
 
     @property
     def secondaries(self) -> Sequence[str]:

@@ -43,7 +43,7 @@ from lastgood.services.rollbacks import Rollbacks
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
-from lastgood.services.underway import UnderWay
+from lastgood.services.underway import Begun, UnderWay
 from lastgood.services.workqueue import WorkQueue
 
 _log = structlog.get_logger(__name__)
@@ -248,12 +248,13 @@ class Controller:
         decision = decide(service=key[1], plan=service.plan, memory=service.memory, seen=seen, around=around, now=now)
         await self._adopt(service, decision)
         service.memory = with_points(service.memory, around.schedules)
+        begun = None
         for action in decision.actions:
             match action:
                 case RecordGood():
                     await self._record(service, action)
                 case StartRollback():
-                    await self._under_way.start(service, action)
+                    begun = await self._under_way.start(service, action)
         if decision.actions:
             service.memory = with_points(service.memory, around.schedules)
             decision = decide(
@@ -264,7 +265,7 @@ class Controller:
         service.blocked = rolling.status == "False" and rolling.reason not in {"NotNeeded", "BreachPending"}
         if service.blocked or not decision.breaches:
             service.breach_outcome_at = 0.0
-        again = await self._tell_and_carry_on(service, decision)
+        again = await self._tell_and_carry_on(service, decision, begun)
         if service.litter:
             # Once status no longer names them; a process that dies before this leaves it to the next one's sweep.
             await self._revisions.sweep(service)
@@ -277,13 +278,13 @@ class Controller:
         if wishes:
             self.queue.add_at(key, min(wishes) - time.time())
 
-    async def _tell_and_carry_on(self, service: Service, decision: Decision) -> float | None:
+    async def _tell_and_carry_on(self, service: Service, decision: Decision, begun: Begun | None) -> float | None:
         """Write status, and take Rollbacks further; at once where there is one, which waits for the other in time."""
         if all(mark.outcome for mark in service.memory.marks):
             await self._teller.write(service, decision)
             return await self._under_way.carry_on(service)
         telling = asyncio.create_task(self._teller.write(service, decision))
-        _, again = await at_once(telling, self._under_way.carry_on(service, telling))
+        _, again = await at_once(telling, self._under_way.carry_on(service, telling, begun))
         return cast("float | None", again)
 
     async def _gather(self, service: Service, seen: TargetSeen | None, now: float) -> Surroundings:

@@ -19,7 +19,8 @@ def rollback_seen(body: Mapping[str, Any], parts: tuple[Part, ...] = ()) -> Roll
     executed = steps.get("Executed", {})
     return RollbackSeen(
         name=body["metadata"]["name"],
-        uid=body["metadata"]["uid"],
+        # It has none before it is written.
+        uid=body["metadata"].get("uid", ""),
         service=spec["service"],
         phase=phase_of(body),
         done=frozenset(n for n, s in steps.items() if s["state"] == "Done"),

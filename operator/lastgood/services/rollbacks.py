@@ -42,14 +42,23 @@ class Rollbacks:
         self._data = DataPart(cluster, table)
         self._put_back = PutBack(cluster, table, revisions.copies)
 
+    async def first_look(self, body: Object, service: Service) -> Facts:
+        """What the first step of a Rollback is judged by, read while it is being written. Raises ClusterError."""
+        return await gather(self._revisions, rollback_seen(body), service)
+
     async def carry_on(
-        self, body: Object, service: Service | None, told: asyncio.Future[None] | None = None
+        self,
+        body: Object,
+        service: Service | None,
+        told: asyncio.Future[None] | None = None,
+        facts: Facts | None = None,
     ) -> tuple[Object, float | None]:
         """Do all that can be done now. Returns the Rollback as it stands and when to look again.
 
-        ``told`` is a write of the service's own status: nothing is put back before it has succeeded.
+        ``told`` is a write of the service's own status: nothing is put back before it has succeeded. ``facts`` are what
+        `first_look` has just read.
         """
-        ahead = Ahead()
+        ahead = Ahead(facts)
         for _ in range(len(STEPS) + _TRIES):
             rollback = rollback_seen(body, await self._data.parts(body))
             facts = ahead.take() or (await gather(self._revisions, rollback, service) if service else Facts())

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import structlog
 
 from lastgood.domain.decide import StartRollback, mark_ended, mark_started, with_mark
 from lastgood.domain.model import Key, Mark
-from lastgood.domain.ports import Cluster, ClusterError
+from lastgood.domain.ports import Cluster, ClusterError, Object
+from lastgood.services.ahead import Facts, at_once
 from lastgood.services.fleet import Fleet
 from lastgood.services.objects import rollback_object
 from lastgood.services.records import AWAITING_APPROVAL, ended_as, is_final, phase_of
@@ -19,6 +21,15 @@ from lastgood.services.workqueue import WorkQueue
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A Rollback that was just written."""
+
+    name: str
+    facts: Facts | None
+    """What was read for its first step meanwhile."""
+
+
 class UnderWay:
     """Follows the Rollbacks of services."""
 
@@ -28,27 +39,37 @@ class UnderWay:
         self._cluster, self._table, self._rollbacks, self._teller = cluster, table, rollbacks, teller
         self._fleet, self._queue = fleet, queue
 
-    async def start(self, service: Service, action: StartRollback) -> None:
+    async def start(self, service: Service, action: StartRollback) -> Begun:
         """Write the Rollback that was decided on, or adopt it where it was written before. Raises ClusterError."""
+        body = rollback_object(service, action)
+        created, facts = await at_once(self._written(service, action, body), self._rollbacks.first_look(body, service))
+        self._table.put_rollback(created)
+        service.memory = mark_started(service.memory, action, time.time())
+        _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
+        # One that was taken further by a process before this one is judged by what its step looks at.
+        return Begun(action.name, None if created.get("status") else facts)
+
+    async def _written(self, service: Service, action: StartRollback, body: Object) -> Object:
         namespace = service.key[0]
         try:
-            created = await self._cluster.create("rollbacks", namespace, rollback_object(service, action))
-            self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
+            created = await self._cluster.create("rollbacks", namespace, body)
         except ClusterError as error:
             if error.status != 409:
                 raise
             found = await self._cluster.get("rollbacks", namespace, action.name)
             if found is None:
                 raise
-            created = found
-        self._table.put_rollback(created)
-        service.memory = mark_started(service.memory, action, time.time())
-        _log.warning("rollback started", service=service.key, rollback=action.name, message=action.message)
+            return found
+        self._teller.event(service, "Warning", "RollbackStarted", f"Rollback {action.name}: {action.message}")
+        return created
 
-    async def carry_on(self, service: Service, told: asyncio.Future[None] | None = None) -> float | None:
+    async def carry_on(
+        self, service: Service, told: asyncio.Future[None] | None = None, begun: Begun | None = None
+    ) -> float | None:
         """Take the service's Rollbacks a step further, one at a time; when to look again, if that is known.
 
-        ``told`` is a write of the service's own status: nothing is put back before it has succeeded.
+        ``told`` is a write of the service's own status: nothing is put back before it has succeeded. ``begun`` is the
+        one that was written just now.
         """
         again: list[float] = []
         await self._miss_deleted(service)
@@ -67,7 +88,8 @@ class UnderWay:
                 )
                 mark = Mark(name, bad_key, time.time())
                 service.memory = with_mark(service.memory, mark)
-            after, at = await self._rollbacks.carry_on(body, service, told)
+            facts = begun.facts if begun is not None and begun.name == name else None
+            after, at = await self._rollbacks.carry_on(body, service, told, facts)
             if at is not None:
                 again.append(at)
             if after is not body:

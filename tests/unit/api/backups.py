@@ -77,7 +77,11 @@ SPECS: dict[str, Object] = {
     ),
     "redis": spec({"redis": {"url": _DSN, "ca": _CA}}, _SFTP, {**_s3(ca=_CA_MAP), "name": "s3"}),
     "redis by ConfigMap": spec({"redis": {"url": _DSN, "ca": _CA_MAP}}, _s3(ca=_CA_MAP), _VOLUME),
-    "volumes": spec({"volume": {"claims": ["vectors", "rules"], "exclude": ["*.tmp"]}}, _VOLUME, _s3(ca=_CA)),
+    "volumes": spec(
+        {"volume": {"claims": ["vectors", "rules"], "exclude": ["*.tmp"], "mountedBy": {"app": "search"}}},
+        _VOLUME,
+        _s3(ca=_CA),
+    ),
     "logs": spec({"logs": {"workloads": [{"name": "backend"}]}}, _VOLUME, retention={"within": "720h"}),
     "config": spec({"config": {"resources": ["configmaps", "services"], "secrets": True}}, _VOLUME),
 }

@@ -104,6 +104,10 @@ class Wal(_Whole):
         """Receive until cancelled."""
         await self._receiver.run()
 
+    async def release(self, *, unlimited_only: bool) -> str:
+        """Drop the slot."""
+        return await self._receiver.release(unlimited_only=unlimited_only)
+
 
 class Physical(_Whole):
     """pg_basebackup and its increments."""

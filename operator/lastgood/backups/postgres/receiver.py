@@ -6,6 +6,7 @@ from pathlib import Path
 from lastgood.backups.postgres.errors import translated
 from lastgood.backups.postgres.run import environment
 from lastgood.backups.postgres.server import Server
+from lastgood.backups.postgres.slot import released
 from lastgood.backups.postgres.spool import Spool
 from lastgood.backups.postgres.tools import Tools, tools
 from lastgood.backups.process import finish, started
@@ -66,6 +67,11 @@ class Receiver:
                 pause = 1.0
             await self._idle(pause, folder)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def release(self, *, unlimited_only: bool) -> str:
+        """Drop the slot, after the end of ``run``. Raises JobFailed."""
+        async with self._server.session(doing="dropping the slot") as connection:
+            return await released(connection, self._slot, unlimited_only=unlimited_only)
 
     async def _idle(self, seconds: float, folder: Path) -> None:
         """Wait, unless a new base gives another folder: then it goes on at once."""

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lastgood.api.backup import Verified
 from lastgood.api.backupschedule import SqlAssertion
 from lastgood.backups.postgres.assertions import broken
 from lastgood.backups.postgres.drill import UNTRIED, verdict
-from lastgood.backups.postgres.recovery import laid, leading, planned, sentinel
+from lastgood.backups.postgres.pages import checked
+from lastgood.backups.postgres.recovery import Plan, laid, leading, planned, sentinel
 from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.backups.postgres.throwaway import Throwaway, serving
-from lastgood.backups.postgres.tools import tools
+from lastgood.backups.postgres.tools import Tools, tools
 from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.backups.ports import JobFailed, Point, Repository
 
@@ -22,7 +22,7 @@ _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datiste
 async def test_base(
     work: Path, repository: Repository, point: Point, database: str, assertions: Sequence[SqlAssertion]
 ) -> Verified:
-    """Start what was stored, led through its log to the sentinel; read every row, run the assertions."""
+    """Start what was stored, led through its log to the sentinel; read all, run the assertions, check the pages."""
     began = time.monotonic()
     try:
         plan = await planned(repository, point.backup)
@@ -30,7 +30,7 @@ async def test_base(
         found = await laid(plan, repository, client, work)
         settings = leading(plan, found)
         async with serving(client, found.data, work, user=found.superuser, settings=settings) as server:
-            told, read = await _looked(server, plan, database, assertions)
+            told, read = await _looked(server, client, plan, database, assertions)
     except JobFailed as failed:
         if failed.reason in UNTRIED:
             raise
@@ -39,7 +39,7 @@ async def test_base(
 
 
 async def _looked(
-    server: Throwaway, plan: Any, database: str, assertions: Sequence[SqlAssertion]
+    server: Throwaway, client: Tools, plan: Plan, database: str, assertions: Sequence[SqlAssertion]
 ) -> tuple[list[str], str]:
     async with server.session(doing="looking for the sentinel") as connection:
         missing = await sentinel(connection, plan)
@@ -56,8 +56,9 @@ async def _looked(
         return [f"database {database} is not there"], ""
     async with server.session(database, doing="the assertions") as connection:
         told = await broken(connection, assertions)
+    pages = await checked(server, client, names)
     good = f"the transaction left by the backup is there; {tables} tables, {rows} rows read; "
-    return told, good + f"{len(assertions)} assertions hold"
+    return [*told, *pages.faults], good + f"{len(assertions)} assertions hold; {pages.told()}"
 
 
 def unreachable(failed: JobFailed) -> JobFailed:

@@ -65,12 +65,28 @@ async def reserved(connection: Any, name: str) -> str:
     return str(row[0])
 
 
+async def released(connection: Any, name: str, *, unlimited_only: bool) -> str:
+    """Drop the slot, once nobody receives on it; a sentence on what was done.
+
+    ``unlimited_only``: not where max_slot_wal_keep_size limits what it keeps. Raises JobFailed.
+    """
+    there = await slot(connection, name)
+    if there is None:
+        return f"there is no slot {name} on the server"
+    if unlimited_only and not there.unlimited:
+        return f"slot {name} is kept, as max_slot_wal_keep_size limits the log that it holds"
+    await _dropped(connection, name)
+    return f"slot {name} was dropped"
+
+
 async def _dropped(connection: Any, name: str) -> None:
     for _ in range(50):
         try:
             await connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
         except psycopg.errors.ObjectInUse:
             await connection.execute("SELECT pg_sleep(0.1)")
+        except psycopg.errors.UndefinedObject:  # somebody was faster
+            return
         else:
             return
-    raise JobFailed(PgReason.SLOT_LOST, f"slot {name} is lost, and a receiver holds it: end what uses it")
+    raise JobFailed(PgReason.SLOT_LOST, f"slot {name} is to be dropped, and a receiver holds it: end what uses it")

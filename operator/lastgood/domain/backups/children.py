@@ -7,6 +7,7 @@ from typing import Any
 
 from lastgood.api.backupjob import Task
 from lastgood.api.base import seconds
+from lastgood.domain.backups.accounts import accounts
 from lastgood.domain.backups.manifests import job_body, job_spec, owner_reference
 from lastgood.domain.backups.names import RECEIVER_LABEL, TASK_LABEL, child, method_of
 from lastgood.domain.backups.plan import times
@@ -41,6 +42,7 @@ def _objects(declared: Declared, options: Options) -> list[tuple[str, Object]]:
     jobs = child(declared.name, "jobs")
     tasks: list[Task] = [*planned, *(("receive",) if receives else ())]
     data = {f"{task}.json": job_spec(declared, task) for task in sorted(tasks)}
+    data |= accounts(declared.spec.job.run_as_user)
     made: list[tuple[str, Object]] = [("configmaps", {**_head(declared, "v1", "ConfigMap", jobs), "data": data})]
     if declared.spec.job.service_account is None:
         made += _account(declared, options)
@@ -68,6 +70,8 @@ def roles(declared: Declared) -> list[str]:
     """Rights that the jobs need, each a ClusterRole of the installation, by the end of its name."""
     source = declared.spec.source
     found = ["backup-job"]
+    if method_of(declared.spec) == "wal":
+        found.append("backup-receive")
     if source.logs is not None:
         found.append("backup-logs")
     if source.config is not None:

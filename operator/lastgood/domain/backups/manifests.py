@@ -6,6 +6,7 @@ from typing import Any
 
 from lastgood.api.backupjob import JobSpec, RestoreJob, Task
 from lastgood.api.base import seconds
+from lastgood.domain.backups.accounts import accounts
 from lastgood.domain.backups.names import JOB_NAME, RESTORE_LABEL, fitting, method_of, slot_of
 from lastgood.domain.backups.pods import Declared, Options, pod_labels, pod_spec
 from lastgood.domain.ports import Object
@@ -103,7 +104,10 @@ def job_for(
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata,
-            "data": {key: job_spec(declared, task, backup=backup, restore=restore)},
+            "data": {
+                key: job_spec(declared, task, backup=backup, restore=restore),
+                **accounts(declared.spec.job.run_as_user),
+            },
         },
         job={
             "apiVersion": "batch/v1",

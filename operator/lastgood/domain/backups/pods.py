@@ -9,6 +9,7 @@ from lastgood.api.backupschedule import BackupScheduleSpec
 from lastgood.api.base import KeyRef
 from lastgood.api.probes import CertificateSource
 from lastgood.api.repositories import Repository
+from lastgood.domain.backups.accounts import GROUP, PASSWD
 from lastgood.domain.backups.names import RECEIVER_LABEL, SCHEDULE_LABEL, TASK_LABEL, child, method_of
 from lastgood.domain.backups.rights import account_for, account_of, has_token
 from lastgood.domain.ports import Object
@@ -194,14 +195,16 @@ def pod_labels(declared: Declared, task: Task, **more: str) -> dict[str, str]:
 def _affinity(declared: Declared, mounted: list[Claim]) -> Object:
     """Where a pod may be: a volume that one node at a time has is with the pod that holds it."""
     here = {"topologyKey": "kubernetes.io/hostname"}
-    beside: Object = {
-        "preferredDuringSchedulingIgnoredDuringExecution": [
-            {
-                "weight": 100,
-                "podAffinityTerm": {**here, "labelSelector": {"matchLabels": {SCHEDULE_LABEL: declared.uid}}},
-            }
-        ]
-    }
+
+    def prefer(weight: int, labels: dict[str, str]) -> Object:
+        return {"weight": weight, "podAffinityTerm": {**here, "labelSelector": {"matchLabels": labels}}}
+
+    wishes = [prefer(50, {SCHEDULE_LABEL: declared.uid})]
+    volume = declared.spec.source.volume
+    if volume is not None and volume.mounted_by and any(claim.path.startswith("source/") for claim in mounted):
+        # Not required: an application that is scaled to 0 holds nothing, and is backed up all the same.
+        wishes = [prefer(100, dict(sorted(volume.mounted_by.items()))), *wishes]
+    beside: Object = {"preferredDuringSchedulingIgnoredDuringExecution": wishes}
     if any(claim.path == "spool" for claim in mounted):
         beside["requiredDuringSchedulingIgnoredDuringExecution"] = [
             {**here, "labelSelector": {"matchLabels": {RECEIVER_LABEL: declared.uid}}}
@@ -231,13 +234,15 @@ def pod_spec(
     mounted = claims(declared, task, restore)
     user = spec.job.run_as_user
     wanted = credentials(spec, task, restore.spec.dsn if restore is not None else None)
+    items = [{"key": config_key, "path": "spec.json"}, *({"key": key, "path": key} for key in (PASSWD, GROUP))]
     volumes: list[Object] = [
-        {"name": "job", "configMap": {"name": config_map, "items": [{"key": config_key, "path": "spec.json"}]}},
+        {"name": "job", "configMap": {"name": config_map, "items": items}},
         {"name": "scratch", "emptyDir": {"sizeLimit": spec.verification.restore_test.scratch_size}},
         {"name": "tmp", "emptyDir": {"sizeLimit": _TEMPORARY}},
     ]
     mounts: list[Object] = [
         {"name": "job", "mountPath": SPEC_FOLDER, "readOnly": True},
+        *({"name": "job", "mountPath": f"/etc/{file}", "subPath": file, "readOnly": True} for file in (PASSWD, GROUP)),
         {"name": "scratch", "mountPath": f"{VOLUMES}/scratch"},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of this pod alone
     ]

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import CREDENTIALS, VOLUMES, RestoreJob
+from lastgood.domain.backups.leaving import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,18 @@ class Records(Protocol):
         ...
 
 
+class Schedule(Protocol):
+    """The BackupSchedule that a receiver works for, as the API server knows it."""
+
+    async def follow(self) -> None:
+        """Keep up with it until it is gone, or until cancelled. Raises nothing."""
+        ...
+
+    async def standing(self) -> Standing:
+        """Ask now; unknown without an answer within a few seconds, unless it was seen to be gone before."""
+        ...
+
+
 class KubeApi(Protocol):
     """The API server, for engines whose source it is. All calls raise ClusterAnswer."""
 
@@ -276,4 +289,11 @@ class Receiver(Protocol):
 
     async def receive(self, work: Path, repository: Repository | None) -> None:
         """Receive until cancelled. A receiver is given no repository: what it receives waits in the spool."""
+        ...
+
+    async def release(self, *, unlimited_only: bool) -> str:
+        """After the end: let the source keep nothing for us any more; a sentence on what was done.
+
+        ``unlimited_only``: where the source itself limits what it keeps, leave it so. JobFailed when it cannot.
+        """
         ...

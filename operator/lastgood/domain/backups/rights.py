@@ -7,7 +7,9 @@ from lastgood.domain.backups.names import child
 KEEPS_RECORDS: frozenset[Task] = frozenset(
     {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
 )
-"""Tasks that write Backup objects and so need a token of the API server."""
+"""Tasks that write Backup objects."""
+_ASKS_CLUSTER: frozenset[Task] = KEEPS_RECORDS | {"receive"}
+"""Tasks that get a token. A receiver looks whether its schedule is still there when it is told to end."""
 _WRITES_OBJECTS: frozenset[Task] = frozenset({"verify", "restore", "validate"})
 """Tasks of a Restore that write declared objects, try whether they could, or compare them."""
 
@@ -33,4 +35,4 @@ def account_for(name: str, spec: BackupScheduleSpec, task: Task, restore: Restor
 
 def has_token(spec: BackupScheduleSpec, task: Task, restore: RestoreJob | None) -> bool:
     """Whether a job may speak to the API server."""
-    return task in KEEPS_RECORDS or writes_objects(spec, task, restore)
+    return task in _ASKS_CLUSTER or writes_objects(spec, task, restore)

@@ -69,7 +69,7 @@ def restore(**more: Any) -> dict[str, Any]:
 async def test_a_point_restores_while_it_is_written_to(shared: Server, shop: str, stage: Stage) -> None:
     made = engine(stage.spec(shared.dsn(shop), method="logical"), stage)
     before = sums(shared, shop)
-    writing = shared.pgbench("-T", "60", "-c", "2", database=shop)
+    writing = shared.pgbench("-T", "60", "-c", "2", "-R", "200", database=shop)
     try:
         status = await backed_up(stage, made, "one")
         await asyncio.sleep(0.5)

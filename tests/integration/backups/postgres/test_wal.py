@@ -102,7 +102,7 @@ async def test_every_row_up_to_the_tick_is_there(own: Server, stage: Stage) -> N
         }
     }
     made = engine(own, stage, more=more)
-    writing = own.pgbench("-T", "120", "-c", "2")
+    writing = own.pgbench("-T", "120", "-c", "2", "-R", "200")
     try:
         async with receiving(made, stage):
             base = await made.full(stage.work(), stage.repository, tags("base"))
@@ -163,6 +163,7 @@ async def test_the_slot_keeps_log_from_before_the_base(own: Server, stage: Stage
                 own.execute, "INSERT INTO log (note) SELECT repeat('x', 900) FROM generate_series(1, 5000)"
             )
             await asyncio.to_thread(own.execute, "CHECKPOINT")
+            await asyncio.sleep(0.5)
 
     churning = asyncio.create_task(churn())
     try:

@@ -43,7 +43,9 @@ def test_a_dump_becomes_six_cronjobs_and_an_account() -> None:
         "data-sample.json",
         "full-check.json",
         "full.json",
+        "group",
         "incremental.json",
+        "passwd",
         "prune.json",
         "restore-test.json",
     ]
@@ -81,6 +83,7 @@ def test_a_suspended_schedule_runs_nothing() -> None:
     ("source", "wanted"),
     [
         ({"redis": {"url": {"name": "r", "key": "url"}}}, ["backup-job"]),
+        ({"postgres": {"dsn": {"name": "d", "key": "dsn"}, "method": "wal"}}, ["backup-job", "backup-receive"]),
         ({"logs": {"workloads": [{"name": "web"}]}}, ["backup-job", "backup-logs"]),
         ({"config": {}}, ["backup-job", "backup-config"]),
         ({"config": {"secrets": True}}, ["backup-job", "backup-config", "backup-secrets"]),

@@ -130,6 +130,23 @@ def test_the_spool_is_mounted_by_what_receives_seals_and_makes_bases() -> None:
     assert "requiredDuringSchedulingIgnoredDuringExecution" not in pod("prune", wal)["affinity"]["podAffinity"]
 
 
+def test_what_reads_a_claim_wants_to_be_where_its_pods_are() -> None:
+    schedule = declared(source={"volume": {"claims": ["vectors"], "mountedBy": {"app": "search", "tier": "a"}}})
+
+    def wishes(task: Task) -> list[tuple[int, dict[str, str]]]:
+        found = pod(task, schedule)["affinity"]["podAffinity"]
+        assert set(found) == {"preferredDuringSchedulingIgnoredDuringExecution"}
+        terms = [(w["weight"], w["podAffinityTerm"]) for w in found["preferredDuringSchedulingIgnoredDuringExecution"]]
+        assert {term["topologyKey"] for _, term in terms} == {"kubernetes.io/hostname"}
+        return [(weight, term["labelSelector"]["matchLabels"]) for weight, term in terms]
+
+    (holder, labels), (others, _) = wishes("full")
+    assert labels == {"app": "search", "tier": "a"}
+    assert holder > others
+    # What reads only the repository may be anywhere, best beside the schedule's other jobs.
+    assert [labels for _, labels in wishes("prune")] == [{"lastgood.dev/schedule-uid": UID}]
+
+
 def test_files_are_read_only_in_the_pod_and_left_as_they_are() -> None:
     schedule = declared(source={"volume": {"claims": ["vectors"]}})
     spec = pod("full", schedule)
@@ -178,8 +195,8 @@ def test_no_pod_has_a_right_that_it_does_not_need(task: Task) -> None:
     }
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    records = {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
-    assert spec["automountServiceAccountToken"] == (task in records)
+    ask = {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety", "receive"}
+    assert spec["automountServiceAccountToken"] == (task in ask)
     assert {e["name"] for e in container["env"]} == {"JOB_NAME", "POD_NAME", "POD_NAMESPACE", "HOME"}
     assert container["args"] == ["job", "--spec", "/etc/lastgood/job/spec.json"]
 
