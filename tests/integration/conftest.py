@@ -8,6 +8,8 @@ from tests.e2e.kube import Kube
 from tests.integration.cluster import Cluster, Kubelet
 from tests.integration.controlplane import NAME, SharedLab, begin, end, namespaces
 from tests.integration.process import Operator
+from tests.integration.restoring import IMAGE
+from tests.integration.rights import Installed, Pods, installed, laid_out
 from tests.integration.stage import Stage
 from tests.integration.target import Target
 from tests.lab import Lab
@@ -78,3 +80,26 @@ def operator(spawn: Callable[..., Operator]) -> Operator:
     running = spawn()
     running.wait_for_log('"leading"')
     return running
+
+
+@pytest.fixture
+def chart(lab: Lab, cluster: Cluster, kubectl: Kube, tmp_path: Path) -> Iterator[Installed]:
+    with installed(lab, cluster, kubectl, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def pods(chart: Installed, tmp_path: Path) -> Pods:
+    return Pods(chart, laid_out(tmp_path / "pod"))
+
+
+@pytest.fixture
+def as_installed(spawn: Callable[..., Operator], chart: Installed) -> Callable[[], Operator]:
+    """An operator that holds what the chart gives it and nothing else."""
+
+    def start() -> Operator:
+        operator = spawn(*chart.options, "--backup-image", IMAGE)
+        operator.wait_for_log('"leading"')
+        return operator
+
+    return start

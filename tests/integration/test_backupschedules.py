@@ -5,20 +5,17 @@ No node, so no pod runs: what a job would write (its Backup, its last words) is 
 
 import base64
 import json
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
-from tests.e2e.kube import Kube, until
+from tests.e2e.kube import until
 from tests.integration.cluster import Cluster, Refused
 from tests.integration.manifests import deployment
 from tests.integration.process import Operator
+from tests.integration.rights import Installed
 from tests.integration.scheduling import IMAGE, Jobs, backup, claim, condition, names, now, schedule, secret
 from tests.integration.stage import Stage
-from tests.lab import Lab
 
 Object = dict[str, Any]
 ALL = {"shop-full", "shop-incremental", "shop-data-sample", "shop-restore-test", "shop-full-check", "shop-prune"}
@@ -401,36 +398,10 @@ def test_rpo_of_a_service_follows_its_schedules_and_points_belong_to_good_revisi
     until(lambda: "BackupsCurrent" not in cluster.conditions("web"), within=20, says="the condition to go")
 
 
-@pytest.fixture
-def as_installed(lab: Lab, cluster: Cluster, kubectl: Kube, tmp_path: Path) -> Iterator[Path]:
-    """The chart's rights in the test's namespace; a kubeconfig of the account that has them."""
-    chart = ["charts/lastgood", "--namespace", cluster.namespace, "--set", f"watchNamespaces={{{cluster.namespace}}}"]
-    shown = ["--show-only", "templates/rbac.yaml", "--show-only", "templates/deployment.yaml"]
-    helm = [str(lab.bin("helm")), "template", cluster.namespace, *chart, *shown, "--set", "crds.install=false"]
-    text = subprocess.run(helm, check=True, capture_output=True, text=True, timeout=60).stdout
-    kinds = {"Role", "RoleBinding", "ClusterRole", "ServiceAccount"}
-    rights = [d for d in yaml.safe_load_all(text) if d and d["kind"] in kinds]
-    kubectl.apply(*rights)
-    name = f"{cluster.namespace}-lastgood"
-    account = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{name}/token"
-    token = cluster.request("POST", account, json={"spec": {"expirationSeconds": 3600}})["status"]["token"]
-    config = json.loads(lab.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    place = tmp_path / "installed.kubeconfig"
-    place.write_text(json.dumps(config))
-    yield place
-    for body in rights:
-        if body["kind"] == "ClusterRole":
-            cluster.request("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{body['metadata']['name']}")
-
-
 def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
-    cluster: Cluster, jobs: Jobs, as_installed: Path, spawn: Callable[..., Operator]
+    cluster: Cluster, jobs: Jobs, chart: Installed, spawn: Callable[..., Operator]
 ) -> None:
-    lease = f"{cluster.namespace}-lastgood"
-    roles = f"{cluster.namespace}:{lease}"
-    chosen = ["--kubeconfig", str(as_installed), "--lease-name", lease, "--backup-roles", roles]
-    operator = spawn(*chosen, "--backup-image", IMAGE)
+    operator = spawn(*chart.options, "--backup-image", IMAGE)
     operator.wait_for_log('"leading"', within=90)
     key = {"secretKeyRef": {"name": "config-key", "key": "passphrase"}, "create": True}
     wal = {"postgres": {"dsn": {"name": "db", "key": "dsn"}, "method": "wal"}}
@@ -458,10 +429,8 @@ def test_the_charts_rights_suffice_and_no_other_role_can_be_bound(
     assert "forbidden" not in operator.log
 
     operator.stop()
-    mine = Cluster(as_installed, cluster.namespace)
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     everything = {"metadata": {"name": "all"}, "roleRef": reference, "subjects": []}
-    with pytest.raises(Refused) as refused:
+    with chart.as_account(chart.name) as mine, pytest.raises(Refused) as refused:
         mine.request("POST", mine.path("RoleBinding"), json=everything)
     assert refused.value.status == 403
-    mine.close()

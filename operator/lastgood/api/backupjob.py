@@ -88,6 +88,8 @@ class JobResult(Model):
     message: Annotated[str, Field(max_length=1024)] = ""
     """One sentence for a person: what was wrong, where, what to do. Never a secret."""
     seconds: int = 0
+    untouched: bool = False
+    """A restore over what is there failed before it wrote anything."""
     backup: str = ""
     point: str | None = None
     size_bytes: int = 0

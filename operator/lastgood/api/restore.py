@@ -105,7 +105,7 @@ class RestoreSpec(Model):
                 "safetyBackup",
                 "timeout",
                 "needsApproval",
-                optional=("into", "stop", "server", "services", "assertions", "rollback", "dsn"),
+                optional=("into", "stop", "server", "services", "assertions", "rollback", "dsn", "serviceAccount"),
             ),
             "a Restore cannot be changed once it exists: only spec.approval may be set; create another Restore",
         ),
@@ -152,6 +152,13 @@ class RestoreSpec(Model):
     rollback: Name | None = Field(default=None, description="Rollback that this is a part of; filled in by Lastgood.")
     dsn: KeyRef | None = Field(
         default=None, description="Key of a Secret with the rights to restore, where the schedule's own are read-only."
+    )
+    service_account: Name | None = Field(
+        default=None,
+        description=(
+            "config only: ServiceAccount of this namespace whose rights put the objects back. The schedule's own only "
+            "reads. Where the chart guards it, whoever creates the Restore must be allowed to impersonate it."
+        ),
     )
 
 

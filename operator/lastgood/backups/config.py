@@ -1,6 +1,6 @@
 """Declared objects of a namespace as YAML, one file each, without what the cluster adds to them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import yaml
 from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import RestoreJob
 from lastgood.api.backupschedule import ConfigSource
+from lastgood.backups.config_putting import Putting, many
 from lastgood.backups.folders import status_of
 from lastgood.domain.backups.declared import declared
-from lastgood.domain.backups.ports import JobFailed, KubeApi, Point, Repository
+from lastgood.domain.backups.ports import ClusterAnswer, JobFailed, KubeApi, Point, Repository
+from lastgood.domain.backups.putting import RECORDS, Wanted
 from lastgood.domain.backups.texts import stamp
 
 PART = "config"
@@ -21,7 +23,7 @@ _FIRST = ("secrets", "configmaps")
 
 
 class ConfigEngine:
-    """See the ports `Engine`, `Tester` and `Restorer`."""
+    """See the ports `Engine`, `Tester`, `Verifier`, `Restorer` and `Comparer`."""
 
     def __init__(self, source: ConfigSource, namespace: str, api: KubeApi, now: Callable[[], float]) -> None:
         self._source = source
@@ -35,7 +37,15 @@ class ConfigEngine:
         resources = [r for r in self._source.resources if r != "secrets"]
         if self._source.secrets:
             resources.append("secrets")
-        contents = [f"{resource}: {await self._save(work, resource)}" for resource in resources]
+        contents = []
+        for resource in resources:
+            try:
+                contents.append(f"{resource}: {await self._save(work, resource)}")
+            except ClusterAnswer as error:
+                if error.status != 403:
+                    raise
+                more = "rights for more kinds: backups.configRules of the chart, or a Role bound to that ServiceAccount"
+                raise JobFailed(error.reason, f"{error.said}; {more}") from error
         files = str(sum(1 for _ in _files(work)))
         made = await repository.store(work, tags={**tags, "part": PART, "objects": files})
         return status_of("config", at, [made], contents)
@@ -87,29 +97,51 @@ class ConfigEngine:
         message = f"{count} objects came back, as many as were stored, and can be read"
         return Verified(how="RestoreTest", passed=True, at=stamp(0), message=message)
 
+    async def verify(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """See the port: the API server says of each object whether it would take it."""
+        objects, putting = await self._to_put(work, repository, restore)
+        tally = await putting.rehearse(objects)
+        return f"the API server would take {many(len(objects))}: {tally.told(('to create', 'to change'))}"
+
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
-        """See the port: server-side apply. What was declared since and is not in the backup stays."""
-        if restore.spec.into is not None and restore.spec.into.in_place is not True:
-            raise JobFailed("NotSupported", "declared objects are restored in place: write inPlace")
-        for snapshot in restore.snapshots:
-            await repository.fetch(snapshot, work)
-        count = 0
-        for resource, document in _objects(work):
-            path, _ = await self._path(resource)
-            await self._api.apply(f"{path}/{document['metadata']['name']}", document)
-            count += 1
-        return f"{count} objects were applied; objects that are not in the backup are as they were"
+        """See the port. Nothing is written before a dry run of all has gone well; what is not in the backup stays."""
+        try:
+            objects, putting = await self._to_put(work, repository, restore)
+            await putting.rehearse(objects)
+        except JobFailed as error:
+            raise JobFailed(error.reason, error.message, untouched=True) from error
+        tally = await putting.put(objects)
+        return f"{many(len(objects))}: {tally.told(('created', 'changed'))}; what is not in the backup is as it was"
+
+    async def compare(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """See the port `Comparer`."""
+        objects, putting = await self._to_put(work, repository, restore)
+        return await putting.compare(objects)
 
     async def validate(self, work: Path, restore: RestoreJob) -> str:
-        """See the port: the API server has refused what is not valid when it was applied."""
+        """See the port: ``compare`` is asked instead."""
         del work, restore
-        counts = []
-        for resource in self._source.resources:
-            path, _ = await self._path(resource)
-            page = await self._api.get(path, {"limit": "1"})
-            more = (page.get("metadata") or {}).get("remainingItemCount") or 0
-            counts.append(f"{resource}: {len(page['items']) + int(more)}")
-        return "there are " + ", ".join(counts)
+        raise JobFailed("NotSupported", "declared objects are compared with what is stored")
+
+    async def _to_put(
+        self, work: Path, repository: Repository, restore: RestoreJob
+    ) -> tuple[Sequence[Wanted], Putting]:
+        """The objects of the point, what they refer to first, and what writes them."""
+        for snapshot in restore.snapshots:
+            await repository.fetch(snapshot, work)
+        objects, records = [], 0
+        for resource, document in _objects(work):
+            # Stored by an older version, it may hold more than what was declared.
+            body = declared(document)
+            if resource in RECORDS:
+                records += 1
+            elif body is not None:
+                objects.append(Wanted(resource, body))
+        if not objects:
+            raise JobFailed("RestoreTestFailed", f"Backup {restore.backup} holds no object that can be brought back")
+        left = [f"{records} Backups, Restores and Rollbacks (deeds, not declarations)"] if records else []
+        stopped = {(s.kind, s.name) for s in restore.spec.stop}
+        return objects, Putting(self._api, self._namespace, restore.spec.service_account or "", stopped, left)
 
 
 def _files(folder: Path) -> Iterator[Path]:

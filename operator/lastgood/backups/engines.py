@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 
 from lastgood.api.backupjob import JobSpec
+from lastgood.api.backupschedule import VolumeSource
 from lastgood.domain.backups.ports import Engine, JobFailed, KubeApi, Places
 
 
@@ -21,6 +22,12 @@ def engine_for(spec: JobSpec, places: Places, api: KubeApi | None, now: Callable
         from lastgood.backups.volume import VolumeEngine  # noqa: PLC0415
 
         return VolumeEngine(source.volume, places, now)
+    into = spec.restore.spec.into if spec.restore is not None else None
+    if into is not None and into.new_volume is not None:
+        # Logs and declared objects are stored as files, and go into a claim as such, without any right.
+        from lastgood.backups.volume import VolumeEngine  # noqa: PLC0415
+
+        return VolumeEngine(VolumeSource(claims=[into.new_volume.claim]), places, now)
     if api is None:
         raise JobFailed("ClusterUnreachable", "logs and declared objects are read from the API server: there is none")
     if source.logs is not None:

@@ -13,14 +13,15 @@ from typing import Any
 
 import httpx
 
-from lastgood.domain.backups.ports import JobFailed
+from lastgood.domain.backups.ports import ClusterAnswer
 from lastgood.domain.ports import ClusterError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT = 10.0
 _ATTEMPTS = 4
-_MANAGER = "lastgood-job"
-_SENTENCE = 300
+_MANAGER = "lastgood-restore"
+"""Field manager of what is brought back: `kubectl get --show-managed-fields` tells it from what a person wrote."""
+_SENTENCE = 500
 _PASSING = frozenset({0, 429, 500, 502, 503, 504})
 
 
@@ -132,16 +133,18 @@ class PlainApi:
         except ClusterError as error:
             raise _failed(error, path) from error
 
-    async def apply(self, path: str, body: Mapping[str, Any]) -> Any:
+    async def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool) -> Any:
         """See the port."""
+        return await self._write("POST", path, body, "application/json", dry_run=dry_run)
+
+    async def patch(self, path: str, change: Mapping[str, Any], *, dry_run: bool) -> Any:
+        """See the port."""
+        return await self._write("PATCH", path, change, "application/merge-patch+json", dry_run=dry_run)
+
+    async def _write(self, method: str, path: str, body: Mapping[str, Any], content: str, *, dry_run: bool) -> Any:
+        query = {"fieldManager": _MANAGER, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
         try:
-            return await self.request(
-                "PATCH",
-                path,
-                body=dict(body),
-                content="application/apply-patch+yaml",
-                query={"fieldManager": _MANAGER, "force": "true"},
-            )
+            return await self.request(method, path, body=dict(body), content=content, query=query)
         except ClusterError as error:
             raise _failed(error, path) from error
 
@@ -191,6 +194,11 @@ def _sentence(answer: httpx.Response) -> str:
         return f"HTTP {answer.status_code}"
 
 
-def _failed(error: ClusterError, path: str) -> JobFailed:
+def _failed(error: ClusterError, path: str) -> ClusterAnswer:
     reason = {0: "ClusterUnreachable", 401: "ClusterForbidden", 403: "ClusterForbidden", 404: "ObjectMissing"}
-    return JobFailed(reason.get(error.status, "ClusterRefused"), f"{path}: {error.message}")
+    return ClusterAnswer(
+        reason.get(error.status, "ClusterRefused"),
+        f"{path}: {error.message}",
+        status=error.status,
+        said=error.message,
+    )

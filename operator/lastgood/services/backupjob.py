@@ -52,7 +52,7 @@ async def run(parts: Parts, progress: Progress) -> JobResult:
     try:
         result = await _task(parts, progress)
     except JobFailed as error:
-        result = _failed(parts, error.reason, error.message)
+        result = _failed(parts, error.reason, error.message, untouched=error.untouched)
     except asyncio.CancelledError:
         result = _failed(parts, "Interrupted", "the job was told to end before it was done: deadline, node or a person")
     except BaseExceptionGroup as group:
@@ -62,9 +62,9 @@ async def run(parts: Parts, progress: Progress) -> JobResult:
     return result.model_copy(update={"seconds": max(0, round(parts.now() - began))})
 
 
-def _failed(parts: Parts, reason: str, message: str) -> JobResult:
+def _failed(parts: Parts, reason: str, message: str, *, untouched: bool = False) -> JobResult:
     _log.error("failed", task=parts.spec.task, reason=reason, message=message)
-    return JobResult(ok=False, task=parts.spec.task, reason=reason, message=message[:1024])
+    return JobResult(ok=False, task=parts.spec.task, reason=reason, message=message[:1024], untouched=untouched)
 
 
 def _unexpected(parts: Parts, error: BaseException) -> JobResult:

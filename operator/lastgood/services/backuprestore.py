@@ -2,7 +2,7 @@
 
 from lastgood.api.backup import Verified
 from lastgood.api.backupjob import JobResult, RestoreJob
-from lastgood.domain.backups.ports import JobFailed, Repository, Restorer, Swapper, Verifier
+from lastgood.domain.backups.ports import Comparer, JobFailed, Repository, Restorer, Swapper, Verifier
 from lastgood.domain.backups.texts import stamp
 from lastgood.services.backuptools import Parts
 
@@ -73,6 +73,8 @@ async def validate(parts: Parts) -> JobResult:
     asked = _asked(parts)
     engine = _restorer(parts)
     with parts.work() as work:
+        if isinstance(engine, Comparer):
+            return _done(parts, await engine.compare(work, _repository(parts, asked), asked))
         return _done(parts, await engine.validate(work, asked))
 
 

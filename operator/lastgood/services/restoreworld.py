@@ -66,6 +66,7 @@ class RestoreWorld:
             others=await self._others(restore, body),
             services=await self._services(namespace, spec.services),
             rollback=rollback,
+            account=await self._account(restore),
         )
         return Case(restore, schedule, backups, world, time.time())
 
@@ -90,6 +91,18 @@ class RestoreWorld:
             # Only told, not needed: at 0 replicas an autoscaler rests, and wakes when there are some again.
             if error.status in {403, 404}:
                 return ()
+            raise
+
+    async def _account(self, restore: RestoreSeen) -> bool:
+        name = restore.spec.service_account
+        if name is None or restore.holds or restore.final:
+            return True
+        try:
+            return await self._cluster.get("serviceaccounts", restore.namespace, name) is not None
+        except ClusterError as error:
+            # A person who asks for a plan may not see it; the pod would say that it is not there.
+            if error.status == 403:
+                return True
             raise
 
     async def _claims(

@@ -1,7 +1,7 @@
 """Scales workloads to 0 and back, with what was before written on them: whoever finds one at 0 can see why."""
 
+from lastgood.domain.backups.names import HOLDER_ANNOTATION, REPLICAS_ANNOTATION
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.domain.restores.observed import HOLDER_ANNOTATION, REPLICAS_ANNOTATION
 from lastgood.services.restoreworld import PLURALS
 
 _CONFLICT = frozenset({409, 422})

@@ -1,25 +1,20 @@
-"""Backups written, and declared objects read and applied, on a real API server."""
+"""Backups written on a real API server."""
 
 import json
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.integration.backups.conftest import TAGS, Pod, tree
+from tests.integration.backups.conftest import Pod
 from tests.integration.backups.jobs import Job
 from tests.integration.cluster import Cluster
 from tests.integration.probes.conftest import free_port
 from tests.lab import Lab
 
 from lastgood.api.backup import BackupStatus, Copy
-from lastgood.api.backupjob import RestoreJob
-from lastgood.api.backupschedule import ConfigSource
-from lastgood.backups.config import ConfigEngine
-from lastgood.domain.backups.ports import JobFailed, Point
 from lastgood.kube.plain import PlainApi, from_kubeconfig
 from lastgood.kube.records import KubeRecords
 
@@ -125,76 +120,3 @@ def test_an_api_server_that_is_away_fails_no_backup(job: Job, tmp_path: Path) ->
     job.kubeconfig.write_text(json.dumps(config))
     result = job.run("full")
     assert (result.ok, [c.state for c in result.copies]) == (True, ["Present"])
-
-
-async def test_declared_objects_come_back_as_they_were(
-    api: PlainApi, lab: Lab, namespace: str, pod: Pod, tmp_path: Path
-) -> None:
-    core = f"/api/v1/namespaces/{namespace}"
-    meta = {
-        "labels": {"app": "shop"},
-        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "a": "b"},
-    }
-    for kind, plural, name, rest in (
-        ("ConfigMap", "configmaps", "rules", {"data": {"rule": "old"}}),
-        ("ConfigMap", "configmaps", "other", {"data": {"x": "ü\n"}}),
-        ("Secret", "secrets", "hidden", {"stringData": {"k": "c4n4ry"}}),
-        ("Service", "services", "web", {"spec": {"ports": [{"port": 80}], "selector": {"app": "shop"}}}),
-    ):
-        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, **meta}, **rest}
-        await api.request("POST", f"{core}/{plural}", body=body)
-    repository = pod.volume()
-    await repository.ensure()
-    source = ConfigSource.model_validate({"resources": ["configmaps", "services", "backups.lastgood.dev", "secrets"]})
-    await records(api, namespace).tell("b-0", BackupStatus(phase="Failed"))
-    engine = ConfigEngine(source, namespace, api, time.time)
-    work = pod.places.scratch / "work"
-    work.mkdir()
-    made = await engine.full(work, repository, TAGS)
-    assert made.contents == ["configmaps: 2", "services: 1", "backups.lastgood.dev: 1"]
-    stored = tree(work)
-    assert sorted(stored) == [
-        *("backups.lastgood.dev/b-0.yaml", "configmaps/other.yaml", "configmaps/rules.yaml", "services/web.yaml"),
-    ]
-    rules = yaml.safe_load(stored["configmaps/rules.yaml"])
-    assert rules == {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "rules", "namespace": namespace, "labels": {"app": "shop"}, "annotations": {"a": "b"}},
-        "data": {"rule": "old"},
-    }
-    assert "clusterIP" not in yaml.safe_load(stored["services/web.yaml"])["spec"]
-    assert "status" not in yaml.safe_load(stored["backups.lastgood.dev/b-0.yaml"])
-    (snapshot,) = await repository.snapshots({"part": "config"})
-    test = pod.places.scratch / "test"
-    test.mkdir()
-    proof = await engine.test(test, repository, Point("b-1", 0.0, [snapshot]))
-    assert proof.message.startswith("4 objects came back")
-
-    await api.request("DELETE", f"{core}/configmaps/other")
-    patch = {"data": {"rule": "new", "more": "1"}}
-    await api.request("PATCH", f"{core}/configmaps/rules", body=patch, content="application/merge-patch+json")
-    asked = RestoreJob.model_validate(
-        {
-            "name": "back",
-            "uid": "r",
-            "spec": {"schedule": "orders", "to": {"latest": True}, "into": {"inPlace": True}},
-            "snapshots": [snapshot.id],
-        }
-    )
-    back = pod.places.scratch / "back"
-    back.mkdir()
-    assert (await engine.restore(back, repository, asked)).startswith("4 objects were applied")
-    assert (await api.get(f"{core}/configmaps/rules"))["data"]["rule"] == "old"
-    assert (await api.get(f"{core}/configmaps/other"))["data"] == {"x": "ü\n"}
-
-    with_secrets = ConfigEngine(source.model_copy(update={"secrets": True}), namespace, api, time.time)
-    more = pod.places.scratch / "more"
-    more.mkdir()
-    assert (await with_secrets.full(more, repository, {**TAGS, "backup": "b-2"})).contents[-1] == "secrets: 1"
-    missing = ConfigEngine(source.model_copy(update={"resources": ["widgets.none.test"]}), namespace, api, time.time)
-    none = pod.places.scratch / "none"
-    none.mkdir()
-    with pytest.raises(JobFailed) as caught:
-        await missing.full(none, repository, TAGS)
-    assert caught.value.reason == "ObjectMissing"

@@ -100,6 +100,7 @@ RESTORES: dict[str, Object] = {
         "timeout": "4h",
         "dsn": _DSN,
         "rollback": "shop-1",
+        "serviceAccount": "config-restore",
     },
     "in time": {
         "schedule": "shop",
@@ -478,6 +479,7 @@ _FULL = {
     "assertions": [_CHECK],
     "dsn": _DSN,
     "rollback": "shop-1",
+    "serviceAccount": "config-restore",
 }
 _APPROVED = {"approval": "Approved"}
 

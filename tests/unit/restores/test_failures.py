@@ -69,6 +69,14 @@ GONE = {"terminated": {"exitCode": 1}, "vanishes": True}
         ("swap", "swap", LOST, "PodLost", 0, "it is not known whether the names were given"),
         ("swap", "swap", GONE, "JobVanished", 0, "either is whole. deployment/shop stays at 0 replicas"),
         ("inPlace", "restore", fails("restore"), "Unreachable", 0, "may be half restored; deployment/shop stays at 0"),
+        (
+            "inPlace",
+            "restore",
+            {**fails("restore"), "untouched": True},
+            "Unreachable",
+            2,
+            "nothing was changed; deploy",
+        ),
         ("inPlace", "restore", OOM, "OutOfMemory", 0, "kubectl create -f -"),
         ("inPlace", "restore", PREEMPTED, "PodEvicted", 0, "may be half restored"),
         ("inPlace", "restore", LATE, "JobTimeout", 0, "kubectl scale -n shop deployment/shop --replicas=2"),
@@ -145,6 +153,8 @@ def server_stage(pg: Any = None, data: Any = None) -> Api:
     return api
 
 
+CONFIG = {"config": {}}
+NEW_CLAIM = {"into": {"newVolume": {"claim": "c", "size": "1Gi"}}}
 CNPG = {"labels": {"cnpg.io/cluster": "db"}}
 PGO = {
     "ownerReferences": [
@@ -179,6 +189,10 @@ OWN = {"ownerReferences": [{"apiVersion": "example.com/v1", "kind": "Db", "name"
         (server_stage(data=claim("db-1", **CNPG)), {"server": {"statefulSet": "db", "claim": "db-1"}}, "ServerManaged", "spec.bootstrap.recovery"),
         (server_stage(stateful(**PGO)), {"server": SERVER}, "ServerManaged", "spec.backups.pgbackrest.restore"),
         (server_stage(stateful(**OWN)), {"server": SERVER}, "ServerManaged", "restore it with the operator that owns it"),
+        (stage(source=CONFIG), {}, "ServiceAccountMissing", "name in spec.serviceAccount one that may write"),
+        (stage(source=CONFIG), {"serviceAccount": "x"}, "ServiceAccountNotFound", 'ServiceAccount "x"'),
+        (stage(source=CONFIG), {"serviceAccount": "x", **NEW_CLAIM}, "ServiceAccountNotUsed", "leave out"),
+        (stage(), {"serviceAccount": "x"}, "ServiceAccountNotUsed", "leave out spec.serviceAccount"),
         (stage(), {"to": {"time": "2020-01-01T00:00:00Z"}}, "BeforeOldestPoint", "2026-01-01T00:00:00Z"),
     ],
 )  # fmt: skip
@@ -188,6 +202,16 @@ async def test_what_stands_against_it_before_anything_is_touched(api: Api, spec:
     assert says in complete(api)["message"]
     assert steps(api)["Identified"] == "Failed"
     assert {verb for verb, _, _ in api.writes} == {"status"}
+
+
+async def test_declared_objects_that_were_written_by_half_name_the_account_in_the_way_back() -> None:
+    api = stage(source=CONFIG)
+    api.put("serviceaccounts", {"metadata": {"name": "mighty"}})
+    job = failing("restore", fails("restore", "PartlyRestored", "1 of 2 objects"))
+    reason, back, replicas = await ended(api, job, serviceAccount="mighty")
+    assert (reason, replicas) == ("PartlyRestored", 0)
+    told = json.loads(back.split("echo '")[1].split("' |")[0])
+    assert (told["spec"]["serviceAccount"], told["spec"]["to"]) == ("mighty", {"backup": "safe"})
 
 
 async def test_refused_by_a_person_and_by_the_api_server() -> None:

@@ -11,6 +11,7 @@ from lastgood.api.probes import CertificateSource
 from lastgood.api.repositories import Repository
 from lastgood.domain.backups.accounts import GROUP, PASSWD
 from lastgood.domain.backups.names import RECEIVER_LABEL, SCHEDULE_LABEL, TASK_LABEL, child, method_of
+from lastgood.domain.backups.rights import account_for, account_of, has_token
 from lastgood.domain.ports import Object
 from lastgood.domain.quantity import quantity
 
@@ -33,12 +34,6 @@ USES_SPOOL: frozenset[Task] = frozenset({"full", "incremental", "receive", "safe
 """Tasks of method wal that mount the spool."""
 MOUNTS_SOURCE: frozenset[Task] = frozenset({"full", "incremental", "safety"})
 """Tasks that mount the source's claims, read-only."""
-KEEPS_RECORDS: frozenset[Task] = frozenset(
-    {"full", "incremental", "data-sample", "restore-test", "full-check", "prune", "safety"}
-)
-"""Tasks that write Backup objects and so need a token of the API server."""
-ASKS_CLUSTER: frozenset[Task] = KEEPS_RECORDS | {"receive"}
-"""Tasks that get a token. A receiver looks whether its schedule is still there when it is told to end."""
 
 _TEMPORARY = "256Mi"
 _USUAL_MEMORY = "64Mi"
@@ -66,7 +61,7 @@ class Options:
 
 def service_account(declared: Declared) -> str:
     """Name of the ServiceAccount that the jobs run as."""
-    return declared.spec.job.service_account or child(declared.name, "backup")
+    return account_of(declared.name, declared.spec)
 
 
 def spool_claim(declared: Declared) -> str:
@@ -75,6 +70,11 @@ def spool_claim(declared: Declared) -> str:
     if postgres is None or method_of(declared.spec) != "wal":
         return ""
     return postgres.spool or child(declared.name, "spool")
+
+
+def uses_repositories(spec: BackupScheduleSpec, task: Task) -> bool:
+    """Whether a task gets the repositories; declared objects are validated by comparing them with what is stored."""
+    return task in USES_REPOSITORIES or (task == "validate" and spec.source.config is not None)
 
 
 def repositories_of(spec: BackupScheduleSpec) -> Iterable[tuple[str, Repository]]:
@@ -107,7 +107,7 @@ def credentials(spec: BackupScheduleSpec, task: Task, dsn: KeyRef | None = None)
             authority("source/ca.crt", redis.ca)
     if task in WRITES_SOURCE and dsn is not None:
         found["source/restore-dsn"] = ("Secret", dsn, False)
-    if task in USES_REPOSITORIES:
+    if uses_repositories(spec, task):
         found["key/current"] = ("Secret", spec.encryption.secret_key_ref, False)
         if spec.encryption.previous is not None:
             # Once the key was changed everywhere, its predecessor may go.
@@ -140,7 +140,7 @@ def claims(declared: Declared, task: Task, restore: RestoreJob | None = None) ->
     """Claims that a task mounts."""
     spec = declared.spec
     found = []
-    if task in USES_REPOSITORIES:
+    if uses_repositories(spec, task):
         for name, repository in repositories_of(spec):
             if repository.volume is not None:
                 found.append(Claim(repository.volume.claim, f"repositories/{name}"))
@@ -294,8 +294,8 @@ def pod_spec(
         "terminationMessagePolicy": "File",
     }
     return {
-        "serviceAccountName": service_account(declared),
-        "automountServiceAccountToken": task in ASKS_CLUSTER,
+        "serviceAccountName": account_for(declared.name, spec, task, restore),
+        "automountServiceAccountToken": has_token(spec, task, restore),
         "enableServiceLinks": False,
         "securityContext": security,
         "containers": [container],

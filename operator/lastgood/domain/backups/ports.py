@@ -53,11 +53,21 @@ class JobFailed(Exception):
 
     ``reason`` is a documented word (WrongPassword, VersionMismatch, DiskFull, RepositoryLocked, WrongKey, Unreachable,
     …); ``message`` is one sentence for a person: what was wrong, where, what to do. Neither holds a secret.
+    ``untouched``: a restore that was to write over what is there has failed before it wrote anything.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, untouched: bool = False) -> None:
         super().__init__(f"{reason}: {message}")
-        self.reason, self.message = reason, message
+        self.reason, self.message, self.untouched = reason, message, untouched
+
+
+class ClusterAnswer(JobFailed):
+    """The API server has not done what was asked."""
+
+    def __init__(self, reason: str, message: str, *, status: int, said: str) -> None:
+        super().__init__(reason, message)
+        self.status, self.said = status, said
+        """HTTP status, 0 for no answer; its own sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ class Schedule(Protocol):
 
 
 class KubeApi(Protocol):
-    """The API server, for engines whose source it is. All calls raise JobFailed."""
+    """The API server, for engines whose source it is. All calls raise ClusterAnswer."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The JSON at a path."""
@@ -200,8 +210,12 @@ class KubeApi(Protocol):
         """Write the text at a path to a file as it comes; its bytes."""
         ...
 
-    async def apply(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Server-side apply of one object, with force."""
+    async def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool) -> Any:
+        """Create one object in the list at a path, fields that nobody knows refused; what it became."""
+        ...
+
+    async def patch(self, path: str, change: Mapping[str, Any], *, dry_run: bool) -> Any:
+        """JSON merge patch of the object at a path, fields that nobody knows refused; what it became."""
         ...
 
 
@@ -239,6 +253,15 @@ class Restorer(Protocol):
 
     async def validate(self, work: Path, restore: RestoreJob) -> str:
         """Look at what was restored, with the assertions; JobFailed ValidationFailed when it is not as it must be."""
+        ...
+
+
+@runtime_checkable
+class Comparer(Protocol):
+    """An engine that compares what it brought back with what is stored; asked in the place of ``validate``."""
+
+    async def compare(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
+        """See that what is there is what the chosen point holds; JobFailed ValidationFailed where it is not."""
         ...
 
 

@@ -33,7 +33,7 @@ _PLACES = {
     "redis": ("inPlace", "newVolume"),
     "volume": ("inPlace", "newVolume"),
     "logs": ("newVolume",),
-    "config": ("newVolume",),
+    "config": ("inPlace", "newVolume"),
 }
 
 
@@ -99,7 +99,27 @@ def _server(case: Case) -> Objection | None:
     return None
 
 
-CHAIN: tuple[Callable[[Case], Objection | None], ...] = (_schedule, _into, _targets, _server)
+def _rights(case: Case) -> Objection | None:
+    """Declared objects are written with rights that somebody gives for it, and with none else."""
+    named, writes = case.restore.spec.service_account, case.method == "config" and case.mode == "inPlace"
+    if not writes:
+        if named is None:
+            return None
+        text = "only declared objects that go back in place are written with a ServiceAccount's rights"
+        return Objection("ServiceAccountNotUsed", f"{text}: leave out spec.serviceAccount")
+    if named is None:
+        text = (
+            "the schedule's own jobs may only read: name in spec.serviceAccount one that may write what is restored. "
+            "To make one: kubectl create serviceaccount config-restore, then kubectl create rolebinding config-restore "
+            "with --clusterrole of the chart that ends in -config-restore, and --serviceaccount"
+        )
+        return Objection("ServiceAccountMissing", text)
+    if not case.world.account:
+        return Objection("ServiceAccountNotFound", f'ServiceAccount "{named}" does not exist in this namespace')
+    return None
+
+
+CHAIN: tuple[Callable[[Case], Objection | None], ...] = (_schedule, _into, _rights, _targets, _server)
 
 
 def identify(case: Case) -> Chosen | Objection:

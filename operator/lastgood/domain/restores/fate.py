@@ -45,11 +45,17 @@ def own_whole(case: Case, reason: str) -> bool:
     if case.mode in {"newDatabase", "newVolume"} or "Validated" in restore.done:
         return True
     if case.mode == "inPlace":
-        return not begun(case, "Restored", "restore")
+        return not begun(case, "Restored", "restore") or untouched(case)
     # Both names are given in one transaction: a job that says that it failed has given neither.
     job = case.world.jobs.get("swap")
     told = job is not None and job.result is not None and not job.result.ok
     return not begun(case, "Validated", "swap") or (told and reason not in UNSURE)
+
+
+def untouched(case: Case) -> bool:
+    """Whether the job that was to write over what is there says that it failed before it wrote anything."""
+    job = case.world.jobs.get("restore")
+    return job is not None and job.result is not None and not job.result.ok and job.result.untouched
 
 
 def who_must_end(case: Case) -> tuple[RestoreSeen | None, RestoreSeen | None]:
@@ -108,6 +114,7 @@ def _restore_command(case: Case, backup: str) -> str:
             **({"stop": [s.model_dump(by_alias=True) for s in spec.stop]} if spec.stop else {}),
             **({"services": spec.services} if spec.services else {}),
             **({"dsn": spec.dsn.model_dump(by_alias=True)} if spec.dsn is not None else {}),
+            **({"serviceAccount": spec.service_account} if spec.service_account is not None else {}),
         },
     }
     return f"echo '{json.dumps(body, separators=(',', ':'))}' | kubectl create -f -"
@@ -136,7 +143,7 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
     used = f'database "{name}"' if name else "the database in use"
     if step == "Started":
         return _after_start(case, used, kept)
-    if step in CHANGED_NOTHING or not begun(case, "Restored", "restore"):
+    if step in CHANGED_NOTHING or not begun(case, "Restored", "restore") or untouched(case):
         return f"nothing was changed{again}"
     if mode == "newDatabase":
         return f'nothing in use was changed{again}; drop database "{fresh}" before another try'

@@ -9,16 +9,13 @@ from lastgood.api.backup import Backup
 from lastgood.api.backupjob import JobResult
 from lastgood.api.backupschedule import BackupScheduleSpec
 from lastgood.api.restore import RestoreSpec, RestoreStatus
-from lastgood.domain.backups.names import RESTORE_LABEL
+from lastgood.domain.backups.names import HOLDER_ANNOTATION, REPLICAS_ANNOTATION, RESTORE_LABEL
 from lastgood.domain.restores.foreign import owner_of
 from lastgood.domain.restores.state import ClaimSeen, JobSeen, RestoreSeen, ScheduleSeen, Tied, WorkloadSeen
 from lastgood.domain.rollback import FINAL as ROLLBACK_FINAL
 
 FINALIZER = "lastgood.dev/workloads-stopped"
 """On a Restore while workloads are stopped for it, so that deleting it does not leave them so."""
-HOLDER_ANNOTATION = "lastgood.dev/stopped-by"
-REPLICAS_ANNOTATION = "lastgood.dev/replicas"
-"""On a workload that was scaled to 0: for whom, and how many replicas it had."""
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 _MOST = 300

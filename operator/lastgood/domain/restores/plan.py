@@ -51,7 +51,8 @@ def where(case: Case) -> str:
             return f'into the new claim "{claim}"'
         case _:
             server = server_place(spec)
-            return f"over the volume of {named([server])}" if server else "over what is there"
+            account = f", as ServiceAccount {spec.service_account}" if spec.service_account else ""
+            return f"over the volume of {named([server])}" if server else f"over what is there{account}"
 
 
 def _loss(case: Case, chosen: Chosen) -> str:

@@ -207,6 +207,8 @@ class World:
     others: Sequence[Other] = ()
     services: Mapping[str, ServiceSeen] = field(default_factory=dict)
     rollback: Tied | None = None
+    account: bool = True
+    """Whether the ServiceAccount that the spec names exists."""
 
 
 @dataclass(frozen=True, slots=True)

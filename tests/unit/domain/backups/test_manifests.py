@@ -201,6 +201,28 @@ def test_no_pod_has_a_right_that_it_does_not_need(task: Task) -> None:
     assert container["args"] == ["job", "--spec", "/etc/lastgood/job/spec.json"]
 
 
+@pytest.mark.parametrize("task", ["verify", "restore", "validate"])
+def test_declared_objects_go_back_as_the_account_that_the_restore_names(task: Task) -> None:
+    schedule = declared(source={"config": {}})
+    named = restore(serviceAccount="mighty")
+    spec = pod(task, schedule, restore=named)
+    assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("mighty", True)
+    assert "key/current" in files(spec)
+    assert "repositories/primary" in mounts(spec)
+    into_claim = restore(serviceAccount="mighty", into={"newVolume": {"claim": "look", "size": "1Gi"}})
+    spec = pod(task, schedule, restore=into_claim)
+    assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("shop-backup", False)
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_nothing_else_runs_as_the_account_that_a_restore_names(task: Task) -> None:
+    named = restore(serviceAccount="mighty")
+    for schedule in (declared(), declared(source={"volume": {"claims": ["vectors"]}})):
+        assert pod(task, schedule, restore=named)["serviceAccountName"] == "shop-backup"
+    if task not in {"verify", "restore", "validate"}:
+        assert pod(task, declared(source={"config": {}}), restore=named)["serviceAccountName"] == "shop-backup"
+
+
 def test_no_secret_is_in_what_a_job_is_told() -> None:
     made = job_for("full", declared(rpo="1h", **FULL_HOUSE), OPTIONS, name="before", owner=OWNER, backup="before")
     told = JobSpec.model_validate_json(made.config_map["data"]["spec.json"])
