@@ -108,7 +108,8 @@ def to_status(memory: Memory) -> dict[str, Any]:
                 "name": m.name,
                 "badKey": m.bad_key,
                 "at": to_text(m.at),
-                "ended": to_text(m.ended) if m.ended is not None else None,
+                # The API server leaves a null out of a list's items: what it holds would never be what is wanted.
+                **({"ended": to_text(m.ended)} if m.ended is not None else {}),
                 "outcome": m.outcome,
             }
             for m in memory.marks
