@@ -11,6 +11,8 @@ from lastgood.domain.ports import Cluster, ClusterError, NotLeader, Object
 _log = structlog.get_logger(__name__)
 MOST = 20_000
 """Events that may wait; more than these are lost, since status tells the story too."""
+PAUSE = 0.1
+"""How long each waits, seconds: the API server has more urgent work while a revision is being put back."""
 
 
 class Events:
@@ -33,6 +35,7 @@ class Events:
     async def _write(self) -> None:
         while self._waiting:
             regarding, kind, reason, message, at = self._waiting.popleft()
+            await asyncio.sleep(at + PAUSE - time.time())
             try:
                 await self._cluster.event(regarding, kind, reason, message, at)
             except (ClusterError, NotLeader) as error:
