@@ -262,7 +262,7 @@ async def drive(api: Api, job: Job = all_well, *names: str, process: Process | N
                 process = Process(api)
         api.tick(job)
         if before == len(api.writes) and not running(api):
-            for _ in range(20):
+            for _ in range(100):
                 # Events are written behind everybody's back.
                 await asyncio.sleep(0)
             return
