@@ -23,6 +23,8 @@ from lastgood.domain.outcome import Outcome, ProbeReason
 from lastgood.domain.track import Track
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_REACTION = (0.01, 0.025, 0.05, 0.06, 0.075, 0.09, 0.1, 0.11, 0.125, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10, 30)
+"""Close together about a tenth of a second, which is what it should stay below."""
 _LONG = (30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 _LAG = (0.01, 0.025, 0.05, 0.055, 0.06, 0.075, 0.1, 0.25, 0.5, 1, 5)
 """Close together beyond a tick's length: a quantile is interpolated, and there is where the latest of a tick are."""
@@ -239,7 +241,7 @@ class Metrics:
         self.reaction = Histogram(
             "lastgood_reaction_seconds",
             "From the failing outcome that completed a breach to the accepted patch.",
-            buckets=_FAST,
+            buckets=_REACTION,
             registry=self.registry,
         )
 
