@@ -53,6 +53,8 @@ class RestoreWorld:
         namespace, spec = restore.namespace, restore.spec
         schedule = schedule_seen(await self._cluster.get("backupschedules", namespace, spec.schedule))
         backups = backups_seen(await self._cluster.list_objects("backups", namespace))
+        workloads = await self._workloads(restore)
+        # After the workloads and their pods: one that ends in between must not be taken for a stranger that goes on.
         pods: Sequence[Object] = ()
         if restore.holds or restore.held:
             pods = await self._cluster.list_objects("pods", namespace)
@@ -60,7 +62,7 @@ class RestoreWorld:
         if spec.rollback:
             rollback = tied(spec.rollback, await self._cluster.get("rollbacks", namespace, spec.rollback))
         world = World(
-            workloads=await self._workloads(restore),
+            workloads=workloads,
             claims=await self._claims(restore, schedule, pods),
             jobs=await self._jobs(restore),
             others=await self._others(restore, body),

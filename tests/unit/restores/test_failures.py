@@ -233,6 +233,26 @@ async def test_a_claim_that_somebody_else_mounts() -> None:
     assert "cron-1" in complete(api)["message"]
 
 
+async def test_a_pod_that_ends_between_two_looks_is_no_stranger() -> None:
+    """The server's own pod is there by one list of pods and gone by the next."""
+    api = server_stage()
+    listed, seen = api.list_objects, []
+
+    async def list_objects(kind: str, namespace: str, selector: str = "") -> Any:
+        found = await listed(kind, namespace, selector)
+        for pod in found:
+            if kind == "pods" and pod["metadata"]["name"] == "pg-0":
+                pod["spec"] = {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data-pg-0"}}]}
+                if not api.has("statefulsets", "pg")["spec"]["replicas"]:
+                    seen.append(api.objects.pop(("pods", "pg-0")))
+        return found
+
+    api.list_objects = list_objects  # type: ignore[method-assign]
+    found = await ended(api, server=SERVER)
+    assert seen
+    assert found[0] == "Succeeded", found
+
+
 async def test_new_volume_is_made_once_and_is_nobodys_child() -> None:
     api = stage(source={"volume": {"claims": ["uploads"]}})
     found = await ended(api, into={"newVolume": {"claim": "fresh", "size": "2Gi"}}, stop=[])
