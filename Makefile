@@ -66,6 +66,6 @@ test: env lint types layers generated unit ## everything
 	@$(lab) build
 	@$(MAKE) --no-print-directory integration e2e
 
-bench: env ## figures, written to docs/benchmarks.md
+bench: env ## figures, written to docs/benchmarks.md; of one part only with PART=NAME
 	@sh hack/servers.sh
-	@$(py) -m tests.bench
+	@$(py) -m tests.bench $(PART)

@@ -51,6 +51,13 @@ NOTES = {
 }
 
 
+DOCUMENT = Path("docs/benchmarks.md")
+HEAD = (
+    "# Benchmarks\n\nWritten by `make bench`, or part by part by `make bench PART=NAME`. Figures of one part are of one run"
+    " on one machine:\nread the ratios."
+)
+
+
 def _machine() -> str:
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
@@ -59,22 +66,33 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def main() -> int:
-    """Run the parts that are named, or all."""
-    wanted = sys.argv[1:] or list(PARTS)
-    lines = ["# Benchmarks", "", "Written by `make bench`. Figures are of one run on one machine: read the ratios.", ""]
+def _measured(name: str) -> str:
+    """One part, run and written down."""
+    title, run = PARTS[name]
     load = os.getloadavg()[0]
+    lines = [f"## {title}", "", NOTES[name], ""]
     lines += [f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {_machine()}; load when it began {load:.1f}.", ""]
-    for name in wanted:
-        title, run = PARTS[name]
-        lines += [f"## {title}", "", NOTES[name], "", "| what | figure | target | |", "|---|---|---|---|"]
-        for what, figure, target, met in run():
-            verdict = {True: "met", False: "missed", None: ""}[met]
-            print(f"{what}: {figure} {target and f'({target}: {verdict})'}", flush=True)
-            lines.append(f"| {what} | {figure} | {target} | {verdict} |")
-        lines.append("")
-    if wanted == list(PARTS):
-        Path("docs/benchmarks.md").write_text("\n".join(lines), encoding="utf-8")
+    lines += ["| what | figure | target | |", "|---|---|---|---|"]
+    for what, figure, target, met in run():
+        verdict = {True: "met", False: "missed", None: ""}[met]
+        print(f"{what}: {figure} {target and f'({target}: {verdict})'}", flush=True)
+        lines.append(f"| {what} | {figure} | {target} | {verdict} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the parts that are named, or all; each takes the place of what an earlier run has written of it."""
+    sections = {}
+    if DOCUMENT.exists():
+        titles = {title: name for name, (title, _) in PARTS.items()}
+        for section in DOCUMENT.read_text(encoding="utf-8").split("\n## ")[1:]:
+            title = section.partition("\n")[0]
+            if title in titles:
+                sections[titles[title]] = f"## {section.strip()}"
+    for name in sys.argv[1:] or PARTS:
+        sections[name] = _measured(name)
+        known = [sections[part] for part in PARTS if part in sections]
+        DOCUMENT.write_text("\n\n".join([HEAD, *known]) + "\n", encoding="utf-8")
     return 0
 
 
