@@ -38,7 +38,7 @@ def test_killed_at_each_step(kube: Kube, spawn: Callable[[], Operator], moment: 
     assert running_version(kube) == "v1.0.0"
     # v1, v2, v1 again: a second patch would have made a fourth.
     assert template_changes(kube) == 3
-    assert [note for reason, note in kube.events() if reason == "RollbackSucceeded"]
+    until(lambda: "RollbackSucceeded" in dict(kube.events()), within=10, says="an Event tells of it")
 
 
 def test_failing_time_survives_a_kill(kube: Kube, spawn: Callable[[], Operator]) -> None:

@@ -29,7 +29,11 @@ def test_same_bad_release_again_is_not_fought(kube: Kube, operator: Operator) ->
     blocked(kube, "Quarantined")
     assert len(kube.all("rollbacks")) == 1
     assert running_version(kube) == "v2.0.0"
-    assert any(reason == "RollbackBlocked" and "Quarantined" in note for reason, note in kube.events())
+    until(
+        lambda: any(reason == "RollbackBlocked" and "Quarantined" in note for reason, note in kube.events()),
+        within=10,
+        says="an Event tells why",
+    )
 
 
 def test_manual_waits_for_approval(kube: Kube, operator: Operator) -> None:

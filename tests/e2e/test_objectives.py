@@ -159,7 +159,7 @@ def test_a_burner_alerts_when_its_time_is_over_and_a_full_disk_at_once(
     assert at - began >= BURN_SECONDS, "before its time was over"
     assert "critical" in str(said)
     breached(kube, "filler", "disk", within=150)
-    assert {"ObjectiveBreached"} <= {reason for reason, _ in kube.events()}
+    until(lambda: "ObjectiveBreached" in dict(kube.events()), within=10, says="an Event tells of it")
     assert not kube.all("rollbacks")
 
 

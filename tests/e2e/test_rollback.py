@@ -54,8 +54,8 @@ def test_bad_release_goes_back_with_its_config(kube: Kube, operator: Operator) -
     steps = {s["name"]: s["state"] for s in done[0]["status"]["steps"]}
     assert steps == dict.fromkeys(("Identified", "Prepared", "Executed", "Validated", "Documented"), "Done")
     until(lambda: kube.condition("app", "Healthy").get("status") == "True", within=30, says="healthy again")
-    reasons = {reason for reason, _ in kube.events()}
-    assert {"RevisionGood", "Unhealthy", "RollbackStarted", "RollbackSucceeded", "Healthy"} <= reasons
+    story = {"RevisionGood", "Unhealthy", "RollbackStarted", "RollbackSucceeded", "Healthy"}
+    until(lambda: story <= {reason for reason, _ in kube.events()}, within=10, says="the Events tell the story")
 
 
 def test_two_bad_releases_in_a_row_go_back_to_the_good_one(kube: Kube, operator: Operator) -> None:
