@@ -63,8 +63,9 @@ def test_databases_stop_and_start(cluster: Cluster, kube: Kube, operator: Operat
         # A release that was not seen to be good yet, so that nothing but the dependency speaks for it.
         version = f"v1.1.0-{server}"
         patch = {"spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/version": version}}}}}
-        kube.run("scale", f"deployment/{server}", "--replicas=0")
+        # First the release: of one that comes after the breach began it is said that the cause is older.
         kube.run("patch", "deployment", "backend", "--type=merge", "-p", yaml.safe_dump(patch))
+        kube.run("scale", f"deployment/{server}", "--replicas=0")
         until(
             lambda: kube.condition("backend", "RollingBack").get("reason") == "DependencyUnhealthy",
             within=60,

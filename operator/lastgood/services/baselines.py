@@ -10,7 +10,6 @@ from lastgood.services.table import Service
 
 _log = structlog.get_logger(__name__)
 ANNOTATION = "lastgood.dev/baselines"
-_PATH = "/metadata/annotations/lastgood.dev~1baselines"
 DAY = 86400.0
 
 
@@ -47,12 +46,23 @@ class Baselines:
                 track.baseline = track.recorder.baseline()
                 texts |= {name: track.recorder.to_text(), f"{name}/as": track.definition}
         if texts:
-            patch = [{"op": "add", "path": _PATH, "value": json.dumps(texts, separators=(",", ":"))}]
-            await self._cluster.json_patch("controllerrevisions", service.key[0], snapshot, patch)
+            await self._annotate(service.key[0], snapshot, json.dumps(texts, separators=(",", ":")))
             service.baseline_of = snapshot
 
-    async def leave(self, service: Service, snapshot: str) -> None:
-        """The newest good revision runs no more: keep all that was recorded of it, to compare the next one with."""
+    async def _annotate(self, namespace: str, snapshot: str, text: str) -> None:
+        """Write the annotation, with the whole object around it.
+
+        A ControllerRevision's data must not change by a byte. A patch has the API server write it anew in its own way,
+        without spaces and with `<` as an escape, and then refuse it; what is read and sent back is as it was made.
+        """
+        found = await self._cluster.get("controllerrevisions", namespace, snapshot)
+        if found is not None:
+            metadata = found["metadata"]
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION: text}
+            await self._cluster.replace("controllerrevisions", namespace, found)
+
+    async def keep(self, service: Service, snapshot: str) -> None:
+        """Keep all that was recorded of the newest good revision, to compare the next one with, if that can be."""
         try:
             await self.save(service, snapshot)
         except ClusterError as error:

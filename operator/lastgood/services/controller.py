@@ -323,7 +323,7 @@ class Controller:
         current, was = decision.memory.current, before.current
         if was is not None and current is not None and current.key != was.key:
             if before.ledger and before.ledger[0].key == was.key:
-                await self._baselines.leave(service, before.ledger[0].snapshot)
+                await self._baselines.keep(service, before.ledger[0].snapshot)
             self.objectives.released(service)
         if bool(before.runs) != bool(decision.memory.runs):
             self._note_health(service)
@@ -378,7 +378,7 @@ class Controller:
             self.queue.add_at(service.key, 1)
             return
         service.memory, dropped = with_good(service.memory, good, service.plan.keep)
-        await self._baselines.save(service, good.snapshot)
+        await self._baselines.keep(service, good.snapshot)
         service.litter = service.litter or bool(dropped)
         _log.info("good revision", service=service.key, version=good.label, revision=good.revision, key=good.key)
         self._teller.event(

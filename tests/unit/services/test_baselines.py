@@ -33,16 +33,14 @@ class Api:
         assert (kind, namespace) == ("controllerrevisions", "shop")
         self.gets += 1
         text = self.texts.get(name)
-        return {"metadata": {"annotations": {ANNOTATION: text}}} if text is not None else None
+        return {"metadata": {"name": name, **({"annotations": {ANNOTATION: text}} if text is not None else {})}}
 
-    async def json_patch(self, kind: str, namespace: str, name: str, patch: list[dict[str, Any]]) -> None:
+    async def replace(self, kind: str, namespace: str, body: dict[str, Any]) -> None:
         assert (kind, namespace) == ("controllerrevisions", "shop")
         if self.broken:
             raise ClusterError(500, "away")
-        (one,) = patch
-        assert (one["op"], one["path"]) == ("add", "/metadata/annotations/lastgood.dev~1baselines")
         self.writes += 1
-        self.texts[name] = one["value"]
+        self.texts[body["metadata"]["name"]] = body["metadata"]["annotations"][ANNOTATION]
 
 
 def service(*, running: str = "v1", triggers: tuple[Trigger, ...] = (WORSE,), definition: str = "d") -> Service:
@@ -67,6 +65,7 @@ async def kept(samples: int = 30, **changes: Any) -> Api:
     record(before, samples)
     await Baselines(cast("Cluster", api)).save(before, NEWEST.snapshot)
     assert api.writes == 1
+    api.gets = 0
     return api
 
 
@@ -174,9 +173,9 @@ async def test_an_api_server_that_is_away_costs_the_baseline_alone() -> None:
     api.broken, one.baseline_of = True, NEWEST.snapshot
     baselines = Baselines(cast("Cluster", api))
     await baselines.refresh(one)
-    await baselines.leave(one, NEWEST.snapshot)
+    await baselines.keep(one, NEWEST.snapshot)
     with pytest.raises(ClusterError):
         await baselines.save(one, NEWEST.snapshot)
     api.broken = False
-    await baselines.leave(one, NEWEST.snapshot)
+    await baselines.keep(one, NEWEST.snapshot)
     assert api.writes == 1
