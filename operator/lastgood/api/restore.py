@@ -161,6 +161,11 @@ class RestoreSpec(Model):
         ),
     )
 
+    @property
+    def new_claim(self) -> str:
+        """Claim that is made for what is restored; empty where it goes anywhere else."""
+        return self.into.new_volume.claim if self.into is not None and self.into.new_volume is not None else ""
+
 
 StepName = Literal["Identified", "Verified", "Stopped", "SafetyBackup", "Restored", "Validated", "Started"]
 

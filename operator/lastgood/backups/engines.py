@@ -22,12 +22,11 @@ def engine_for(spec: JobSpec, places: Places, api: KubeApi | None, now: Callable
         from lastgood.backups.volume import VolumeEngine  # noqa: PLC0415
 
         return VolumeEngine(source.volume, places, now)
-    into = spec.restore.spec.into if spec.restore is not None else None
-    if into is not None and into.new_volume is not None:
+    if spec.restore is not None and (claim := spec.restore.spec.new_claim):
         # Logs and declared objects are stored as files, and go into a claim as such, without any right.
         from lastgood.backups.volume import VolumeEngine  # noqa: PLC0415
 
-        return VolumeEngine(VolumeSource(claims=[into.new_volume.claim]), places, now)
+        return VolumeEngine(VolumeSource(claims=[claim]), places, now)
     if api is None:
         raise JobFailed("ClusterUnreachable", "logs and declared objects are read from the API server: there is none")
     if source.logs is not None:

@@ -51,8 +51,8 @@ class VolumeEngine:
         if len(wanted) != len(restore.snapshots) or not wanted:
             raise JobFailed("SnapshotMissing", f"repository {repository.name} lacks snapshots of {restore.backup}")
         into = restore.spec.into
-        if into is not None and into.new_volume is not None:
-            return await self._into_new(repository, wanted, into.new_volume.claim)
+        if claim := restore.spec.new_claim:
+            return await self._into_new(repository, wanted, claim)
         if into is not None and into.in_place is not True:
             raise JobFailed("NotSupported", "files go in place or into a new volume: write inPlace or newVolume")
         said = [await self._in_place(repository, s, restore.name) for s in wanted]
@@ -98,11 +98,10 @@ class VolumeEngine:
     async def validate(self, work: Path, restore: RestoreJob) -> str:
         """See the port: restic has compared each file as it was written; here only that there are files."""
         del work
-        into = restore.spec.into
-        if into is not None and into.new_volume is not None:
-            roots = [self._places.target(into.new_volume.claim)]
+        if claim := restore.spec.new_claim:
+            roots = [self._places.target(claim)]
         else:
-            roots = [self._places.server(claim) for claim in self._source.claims]
+            roots = [self._places.server(each) for each in self._source.claims]
         counted = {}
         for root in roots:
             _must_be_there(root, root.name)

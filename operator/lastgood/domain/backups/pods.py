@@ -150,9 +150,8 @@ def claims(declared: Declared, task: Task, restore: RestoreJob | None = None) ->
         found.append(Claim(spool, "spool"))
     if restore is not None and task in {"restore", "validate"}:
         read_only = task == "validate"
-        into, server = restore.spec.into, restore.spec.server
-        if into is not None and into.new_volume is not None:
-            name = into.new_volume.claim
+        server = restore.spec.server
+        if name := restore.spec.new_claim:
             found.append(Claim(name, f"target/{name}", read_only=read_only))
         elif spec.source.volume is not None:
             found += [

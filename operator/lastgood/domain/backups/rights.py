@@ -18,7 +18,7 @@ def writes_objects(spec: BackupScheduleSpec, task: Task, restore: RestoreJob | N
     """Whether a job puts declared objects back, and so runs as the ServiceAccount that its Restore names."""
     if restore is None or spec.source.config is None or task not in _WRITES_OBJECTS:
         return False
-    return restore.spec.into is None or restore.spec.into.new_volume is None
+    return not restore.spec.new_claim
 
 
 def account_of(name: str, spec: BackupScheduleSpec) -> str:

@@ -45,11 +45,11 @@ def _into(case: Case) -> Objection | None:
     if mode == "inPlace" and method in {"wal", "physical"} and spec.server is None:
         text = f"method {method} writes the server's own volume: name its StatefulSet and claim in spec.server"
         return Objection("ServerMissing", text + ", or restore into newVolume")
-    if mode == "newVolume" and spec.into is not None and spec.into.new_volume is not None:
-        claim = case.world.claims.get(spec.into.new_volume.claim)
+    if mode == "newVolume":
+        claim = case.world.claims.get(spec.new_claim)
         # Ours where a process before this one made it and did not live to say so.
         if claim is not None and claim.made_for != case.restore.uid:
-            text = f'claim "{spec.into.new_volume.claim}" exists: name one that does not, it is made and filled'
+            text = f'claim "{spec.new_claim}" exists: name one that does not, it is made and filled'
             return Objection("ClaimExists", text)
     return None
 

@@ -148,9 +148,7 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
     if mode == "newDatabase":
         return f'nothing in use was changed{again}; drop database "{fresh}" before another try'
     if mode == "newVolume":
-        into = restore.spec.into
-        claim = into.new_volume.claim if into is not None and into.new_volume is not None else ""
-        return f'nothing in use was changed{again}; delete claim "{claim}" before another try'
+        return f'nothing in use was changed{again}; delete claim "{restore.spec.new_claim}" before another try'
     if mode == "swap" and own_whole(case, reason):
         return f'{used} was not touched{again}; database "{fresh}" holds what was restored, and can be dropped'
     apart = f"{named(stopped)} stays at 0 replicas" if stopped else "whatever uses the data should stay at 0"

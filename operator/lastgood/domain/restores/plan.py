@@ -47,8 +47,7 @@ def where(case: Case) -> str:
             name = into.new_database.name if into is not None and into.new_database is not None else ""
             return f'into the new database "{name}"'
         case "newVolume":
-            claim = into.new_volume.claim if into is not None and into.new_volume is not None else ""
-            return f'into the new claim "{claim}"'
+            return f'into the new claim "{spec.new_claim}"'
         case _:
             server = server_place(spec)
             account = f", as ServiceAccount {spec.service_account}" if spec.service_account else ""

@@ -240,7 +240,7 @@ def mode_of(spec: RestoreSpec, method: str) -> Mode:
     into = spec.into
     if into is not None and into.new_database is not None:
         return "newDatabase"
-    if into is not None and into.new_volume is not None:
+    if spec.new_claim:
         return "newVolume"
     if into is not None and into.in_place:
         return "inPlace"
@@ -265,9 +265,8 @@ def all_places(spec: RestoreSpec) -> tuple[Place, ...]:
 
 def written_claims(spec: RestoreSpec, schedule: BackupScheduleSpec | None) -> tuple[str, ...]:
     """Claims that a restore writes."""
-    into = spec.into
-    if into is not None and into.new_volume is not None:
-        return (into.new_volume.claim,)
+    if spec.new_claim:
+        return (spec.new_claim,)
     if spec.server is not None:
         return (spec.server.claim,)
     if schedule is not None and schedule.source.volume is not None:
