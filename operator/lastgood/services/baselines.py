@@ -79,10 +79,7 @@ class Baselines:
                 continue
             kept = track.baseline.seconds if track.baseline is not None else 0.0
             if track.recorder.baseline().seconds >= min(max(2 * kept, 3600.0), kept + DAY):
-                try:
-                    await self.save(service, newest.snapshot)
-                except ClusterError as error:
-                    _log.warning("baselines not kept", service=service.key, error=str(error))
+                await self.keep(service, newest.snapshot)
                 return
 
 
