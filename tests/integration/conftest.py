@@ -1,6 +1,6 @@
 """A control plane without nodes, a namespace of its own for each test, and operators as processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from tests.integration.stage import Stage
 from tests.integration.target import Target
 from tests.lab import Lab
 from tests.workers import common_folder, shared
+
+from lastgood.context import Context, Options, make
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +105,11 @@ def as_installed(spawn: Callable[..., Operator], chart: Installed) -> Callable[[
         return operator
 
     return start
+
+
+@pytest.fixture
+async def context(lab: Lab, cluster: Cluster) -> AsyncIterator[Context]:
+    """An operator's parts, none of them running."""
+    context = await make(Options(namespaces=(cluster.namespace,), kubeconfig=str(lab.kubeconfig)))
+    yield context
+    await context.aclose()

@@ -1,28 +1,23 @@
 """Baselines in the annotation of a real ControllerRevision, whose data an API server lets nobody change."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.integration.cluster import Cluster
-from tests.lab import Lab
 from tests.unit.domain.build import good
 from tests.unit.services.test_baselines import record, service
 
-from lastgood.context import Context, Options, make
+from lastgood.context import Context
 from lastgood.services.baselines import Baselines
 from lastgood.services.leadership import Leadership
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-async def context(lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Context]:
-    # Nobody else is there to write.
+@pytest.fixture(autouse=True)
+def unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is there to write."""
     monkeypatch.setattr(Leadership, "fence", lambda _: None)
-    context = await make(Options(namespaces=(cluster.namespace,), kubeconfig=str(lab.kubeconfig)))
-    yield context
-    await context.aclose()
 
 
 @pytest.mark.parametrize("text", ["plain", "a && b > c < d", "été ☃ \u2028", '"quoted" \\ \n\t', "1e5"])

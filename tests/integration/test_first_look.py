@@ -1,22 +1,12 @@
 """What a process reads at once at its start, and what it drops of it, against a real API server without watches."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from tests.integration import manifests
 from tests.integration.cluster import Cluster
-from tests.lab import Lab
 
-from lastgood.context import Context, Options, make
+from lastgood.context import Context
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def context(lab: Lab, cluster: Cluster) -> AsyncIterator[Context]:
-    context = await make(Options(namespaces=(cluster.namespace,), kubeconfig=str(lab.kubeconfig)))
-    yield context
-    await context.aclose()
 
 
 async def test_services_find_their_targets_and_only_these_are_kept(cluster: Cluster, context: Context) -> None:

@@ -3,7 +3,6 @@
 Minutes are handed over once a minute, so each step here takes one.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from tests.e2e.kube import until
 from tests.integration.process import Operator
 from tests.integration.stage import Stage
-from tests.integration.test_history import PASSWORD, Server
+from tests.integration.test_history import PASSWORD, Server, serving
 
 pytestmark = pytest.mark.integration
 TURN = 90
@@ -34,11 +33,8 @@ ERRORS = {
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="lastgood-history-") as directory:
-        server = Server(Path(directory))
-        server.start()
+    with serving() as server:
         yield server
-        server.stop()
 
 
 def minutes(server: Server, *, bad: float = 0) -> int:

@@ -1,10 +1,12 @@
 """Real repositories in temporary folders, laid out as in a job's pod."""
 
 import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from tests.lab import Lab
 
 from lastgood.api.repositories import Repository as Declared
 from lastgood.backups.restic import Restic
@@ -12,6 +14,7 @@ from lastgood.backups.restic_call import Settings
 from lastgood.backups.restic_location import locate
 from lastgood.domain.backups.ownership import Owner
 from lastgood.domain.backups.ports import Places
+from lastgood.kube.plain import PlainApi, from_kubeconfig
 
 TAGS = {"schedule": "orders", "uid": "u-1", "backup": "b-1", "type": "full"}
 OWNER = Owner("shop", "orders", "u-1", "cluster-1")
@@ -58,6 +61,18 @@ def pod(tmp_path: Path) -> Pod:
     pod.places.scratch.mkdir(parents=True)
     pod.credential("key/current", "c4n4ry-p4ssphrase\n")
     return pod
+
+
+@pytest.fixture
+def namespace(namespace_for: Callable[[], str]) -> str:
+    return namespace_for()
+
+
+@pytest.fixture
+async def api(lab: Lab) -> AsyncIterator[PlainApi]:
+    api = PlainApi(from_kubeconfig(Path(lab.kubeconfig)))
+    yield api
+    await api.aclose()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Declared objects read, and brought back, on a real API server."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,6 @@ from lastgood.kube.plain import PlainApi, from_kubeconfig
 
 SOURCE = ConfigSource.model_validate({"resources": ["configmaps"]})
 Object = dict[str, Any]
-
-
-@pytest.fixture
-def namespace(namespace_for: Callable[[], str]) -> str:
-    return namespace_for()
-
-
-@pytest.fixture
-async def api(lab: Lab) -> AsyncIterator[PlainApi]:
-    api = PlainApi(from_kubeconfig(Path(lab.kubeconfig)))
-    yield api
-    await api.aclose()
 
 
 class Shop:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,10 @@ from tests.integration.probes.conftest import free_port
 from tests.lab import Lab
 
 from lastgood.api.backup import BackupStatus, Copy
-from lastgood.kube.plain import PlainApi, from_kubeconfig
+from lastgood.kube.plain import PlainApi
 from lastgood.kube.records import KubeRecords
 
 BACKUPS = "/apis/lastgood.dev/v1alpha1/namespaces/{}/backups"
-
-
-@pytest.fixture
-def namespace(namespace_for: Callable[[], str]) -> str:
-    return namespace_for()
-
-
-@pytest.fixture
-async def api(lab: Lab) -> AsyncIterator[PlainApi]:
-    api = PlainApi(from_kubeconfig(Path(lab.kubeconfig)))
-    yield api
-    await api.aclose()
 
 
 def records(api: PlainApi | None, namespace: str, *, incremental: bool = False) -> KubeRecords:
