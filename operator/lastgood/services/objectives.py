@@ -105,7 +105,7 @@ class Objectives:
         values, missing = await sampling.gather(self._cluster, service.key[0], wanted)
         service.measured_at = time.monotonic()
         service.measures = any(True for spec in wanted.values() for _ in sampling.references(spec.source))
-        measured_for = (written, preparation.fingerprint(values))
+        measured_for = (written, preparation.fingerprint(values, missing))
         if measured_for == service.measured_for or self._table.services.get(service.key) is not service:
             return
         pods = sampling.Pods(self._cluster, self._table, (service.key[0], service.plan.target))

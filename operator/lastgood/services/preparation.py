@@ -83,11 +83,12 @@ def definition(probe: ProbeSpec) -> str:
     return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
 
 
-def fingerprint(values: Mapping[tuple[str, str, str], bytes]) -> int:
-    """Changes when any value does; kept in memory only."""
+def fingerprint(values: Mapping[tuple[str, str, str], bytes], missing: Iterable[Problem] = ()) -> int:
+    """Changes when any value does, or what is told of one that is missing; kept in memory only."""
     digest = hashlib.blake2b(digest_size=8)
-    for place in sorted(values):
-        for part in (*(p.encode() for p in place), values[place]):
+    told = [(problem.reason.encode(), problem.message.encode()) for problem in missing]
+    for entry in [*((*(p.encode() for p in place), values[place]) for place in sorted(values)), *told]:
+        for part in entry:
             digest.update(len(part).to_bytes(4, "big") + part)
     return int.from_bytes(digest.digest(), "big")
 

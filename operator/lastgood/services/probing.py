@@ -41,10 +41,11 @@ class Probing:
         if settled and (not service.refers or time.monotonic() - service.read_at < patience):
             return
         service.read_at = time.monotonic()
-        spec = MonitoredServiceSpec.model_validate_json(service.spec)
+        # Both from before the wait below: an edit meanwhile is not what these values were read for.
+        generation, spec = service.generation, MonitoredServiceSpec.model_validate_json(service.spec)
         values, problems = await preparation.gather(self._cluster, service.key, spec)
         service.refers = any(True for probe in spec.probes for _ in preparation.references(probe))
-        wanted = (service.generation, preparation.fingerprint(values))
+        wanted = (generation, preparation.fingerprint(values, problems))
         if service.prepared_for == wanted:
             return
         slots, bad = preparation.prepare(self._factory, service.key, spec, values)
