@@ -5,8 +5,8 @@ is the one before plus the interval, whatever happened in between, so nothing dr
 """
 
 import asyncio
+import hashlib
 import heapq
-import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HOST_CAP = 32
 """Probes in flight to one host; the others wait their turn."""
 
 FIRST_WITHIN = 0.5
-"""Seconds over which the first probes of a few services are spread."""
+"""Seconds over which the first probes of a few services are spread; the second ones over half of their interval."""
 
 STARTS_PER_SECOND = 333
 """First probes are spread at least this thin, so that a restart with 10,000 services is no burst."""
@@ -63,6 +63,8 @@ class Slot:
     due: float = 0.0
     asked: float = 0.0
     """When the run that is in flight, or waits for its turn, was due."""
+    gap: float = 0.0
+    """From the due time to the next one, where that is not the interval."""
     gone: bool = False
     in_flight: bool = False
     task: asyncio.Task[None] | None = None
@@ -104,8 +106,14 @@ class Fleet:
         for slot in fresh:
             # One after the other at the rate that was asked for; a few at a time are spread by their names.
             self._next_first = max(self._next_first, now) + 1 / STARTS_PER_SECOND
-            place = zlib.crc32(f"{key[0]}/{key[1]}/{slot.name}".encode()) / 2**32
-            slot.due = now + min(slot.interval, max(place * FIRST_WITHIN, self._next_first - now))
+            # No checksum: those of web-1, web-2, web-3 lie close together.
+            name = f"{key[0]}/{key[1]}/{slot.name}".encode()
+            place = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
+            queue = self._next_first - now
+            slot.due = now + min(slot.interval, max(place * FIRST_WITHIN, queue))
+            # Else services that were made together would be asked together ever after. Those that had to queue for
+            # their first run are apart already, and would be a second crowd.
+            slot.gap = slot.interval * (1 - place / 2 * max(0.0, 1 - 8 * queue / slot.interval))
             self._push(slot)
 
     def remove(self, key: Key) -> None:
@@ -146,9 +154,11 @@ class Fleet:
                     else:
                         slot.asked = slot.due
                         self._start(slot, now)
-                    # Whole intervals missed (a suspended machine) are left out; the phase stays.
-                    missed = int((now - slot.due) // slot.interval)
-                    slot.due += slot.interval * (missed + 1)
+                    slot.due += slot.gap
+                    slot.gap = slot.interval
+                    if slot.due <= now:
+                        # Whole intervals missed (a suspended machine) are left out; the phase stays.
+                        slot.due += slot.interval * ((now - slot.due) // slot.interval + 1)
                     self._push(slot)
                 self._wake.clear()
                 beat += TICK

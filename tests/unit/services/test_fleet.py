@@ -97,8 +97,9 @@ async def test_the_phase_is_kept_over_a_thousand_runs() -> None:
         await asyncio.sleep(1001)
     for probe in probes:
         assert len(probe.begun) in {1000, 1001}
-        phase = min(at - n for n, at in enumerate(probe.begun))
-        assert max(at - n - phase for n, at in enumerate(probe.begun)) <= TICK + 0.01
+        # From the second on: it finds its own place in the interval.
+        places = [at - n for n, at in enumerate(probe.begun[1:])]
+        assert max(places) - min(places) <= TICK + 0.01
 
 
 async def test_first_runs_are_spread_no_denser_than_asked() -> None:
@@ -130,7 +131,7 @@ async def test_a_run_that_is_not_over_is_not_begun_again_and_the_phase_stays() -
         fleet.put(A, [slot(probe, interval=1)])
         await asyncio.sleep(20)
     assert probe.most == 1
-    assert all(gap == pytest.approx(3, abs=2 * TICK) for gap in gaps(probe.begun))
+    assert all(gap == pytest.approx(3, abs=2 * TICK) for gap in gaps(probe.begun)[1:])
     assert diary.skipped == pytest.approx(13, abs=1)
 
 
@@ -276,3 +277,35 @@ async def test_a_fleet_that_was_empty_wakes_up_for_its_first_probe() -> None:
         fleet.put(A, [slot(probe, interval=1)])
         await asyncio.sleep(1.1)
     assert probe.begun
+
+
+async def test_services_that_were_made_together_are_not_asked_together_ever_after() -> None:
+    """Sixty begin within half a second, for a quick first answer; what comes after is spread over half the interval."""
+    probes = [Asked() for _ in range(60)]
+    async with running(Diary()) as fleet:
+        for n, probe in enumerate(probes):
+            fleet.put(("default", f"s{n}"), [slot(probe, ("default", f"s{n}"), interval=10)])
+        await asyncio.sleep(60)
+    assert max(probe.begun[0] for probe in probes) <= 0.5 + TICK
+    firsts = [gaps(probe.begun)[0] for probe in probes]
+    assert min(firsts) >= 5 - 2 * TICK
+    assert max(firsts) <= 10 + 2 * TICK, "never later than an interval"
+    for probe in probes:
+        assert all(gap == pytest.approx(10, abs=2 * TICK) for gap in gaps(probe.begun)[1:])
+    second = sorted(probe.begun[1] for probe in probes)
+    densest = max(sum(1 for at in second if start <= at < start + 0.5) for start in second)
+    assert densest <= 60 / 5 * 0.5 * 3
+    assert second[-1] - second[0] > 4
+
+
+async def test_a_queue_for_the_first_run_is_no_crowd_at_the_second() -> None:
+    """A restart with many services: who waited for the first run is apart already, and comes no sooner again."""
+    diary, count = Diary(), 30 * STARTS_PER_SECOND
+    async with running(diary) as fleet:
+        for n in range(count):
+            fleet.put(("default", f"s{n}"), [slot(Asked(host=f"h{n}"), ("default", f"s{n}"), interval=30)])
+        await asyncio.sleep(60)
+    per_second = [0] * 61
+    for *_, at in diary.outcomes:
+        per_second[int(at)] += 1
+    assert max(per_second) < STARTS_PER_SECOND * 1.5
