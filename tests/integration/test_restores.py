@@ -67,8 +67,12 @@ def test_swap_from_the_asking_to_the_start(
     assert (play.replicas(), play.finalizers("back")) == (2, [])
     assert "lastgood.dev/replicas" not in cluster.get("Deployment", "shop")["metadata"]["annotations"]  # type: ignore[index]
     assert operator.total("lastgood_restores_total", result="Succeeded") == 1
-    told = {e["reason"] for e in cluster.all("Event") if e["regarding"].get("name") in {"back", "shop"}}
-    assert {"Identified", "Verified", "Stopped", "RestoreSucceeded", "StoppedForRestore"} <= told
+
+    def told() -> bool:
+        reasons = {e["reason"] for e in cluster.all("Event") if e["regarding"].get("name") in {"back", "shop"}}
+        return {"Identified", "Verified", "Stopped", "RestoreSucceeded", "StoppedForRestore"} <= reasons
+
+    until(told, within=10, says="the Events tell it all")
     assert "Traceback" not in operator.log
 
 

@@ -138,8 +138,8 @@ def test_the_operators_rights_suffice_for_restores_of_every_kind(
     until(lambda: cluster.get("Restore", "gone") is None, within=30, says="gone")
     assert play.replicas() == 2
     never_forbidden(operator)
-    reasons = {e["reason"] for e in cluster.all("Event")}
-    assert {"RestoreSucceeded", "StoppedForRestore", "StartedAfterRestore"} <= reasons
+    expected = {"RestoreSucceeded", "StoppedForRestore", "StartedAfterRestore"}
+    until(lambda: expected <= {e["reason"] for e in cluster.all("Event")}, within=10, says="the Events tell it")
     operator.stop()
 
     # What the operator may not: write what its Restores write, hand out the rights to do so, or act as another.

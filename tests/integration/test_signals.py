@@ -106,7 +106,11 @@ def test_a_signal_with_a_good_token_rolls_back(stage: Stage, endpoint: Endpoint,
     user = f"system:serviceaccount:{stage.cluster.namespace}:falco"
     (stood,) = standing(stage)
     assert (stood["by"], stood["reason"], stood["id"]) == (user, "a shell in a container", "manual")
-    said = [e["note"] for e in stage.cluster.all("Event") if e["reason"] == "SignalRaised"]
+    said = until(
+        lambda: [e["note"] for e in stage.cluster.all("Event") if e["reason"] == "SignalRaised"],
+        within=10,
+        says="an Event tells of the signal",
+    )
     assert said == [f"SecurityIncident (manual) was raised by {user}: a shell in a container"]
     assert token not in str(stage.cluster.all("Event")) + str(stage.status("app"))
     answer = endpoint.post({"type": "SecurityIncident", "status": "resolved"}, token, path)
