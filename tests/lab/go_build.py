@@ -93,6 +93,7 @@ def products() -> dict[str, Product]:
         "versitygw": Product(
             binaries={"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, stamps={}, default=False
         ),
+        "restic": Product(binaries={"restic": "github.com/restic/restic/cmd/restic"}, stamps={}, default=False),
     }
 
 
@@ -117,7 +118,7 @@ def build(name: str) -> Path:
     go, version = toolchain()
     key = hashlib.sha256()
     flags = [*_flags(product), *product.binaries.values()]
-    for part in (*(path.read_text() for path in sorted((HERE / "go" / name).iterdir())), version, *flags):
+    for part in (*(path.read_text() for path in sorted((HERE / "go" / name).rglob("*.*"))), version, *flags):
         key.update(part.encode() + b"\0")
     parent = cache_dir() / "bin"
     target = parent / f"{name}-{key.hexdigest()[:16]}"

@@ -1,12 +1,13 @@
 """Real repositories in temporary folders, laid out as in a job's pod."""
 
+import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from tests.lab import Lab
+from tests.lab import Lab, go_build
 
 from lastgood.api.repositories import Repository as Declared
 from lastgood.backups.restic import Restic
@@ -53,6 +54,14 @@ class Pod:
 
     def restic(self, name: str, declared: Declared, **more: object) -> Restic:
         return Restic(locate(name, declared, self.places, "shop", "orders"), self.settings(**more))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_restic() -> Iterator[None]:
+    """restic with keys that cost nothing to derive: see tests/lab/go/restic. A third of the work went there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(go_build.build("restic")), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture
