@@ -110,7 +110,9 @@ class Fleet:
             name = f"{key[0]}/{key[1]}/{slot.name}".encode()
             place = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
             queue = self._next_first - now
-            slot.due = now + min(slot.interval, max(place * FIRST_WITHIN, queue))
+            wait = max(place * FIRST_WITHIN, queue)
+            # Who would have to queue for longer than an interval comes somewhere within it, not all at its end.
+            slot.due = now + (wait if wait <= slot.interval else place * slot.interval)
             # Else services that were made together would be asked together ever after. Those that had to queue for
             # their first run are apart already, and would be a second crowd.
             slot.gap = slot.interval * (1 - place / 2 * max(0.0, 1 - 8 * queue / slot.interval))

@@ -298,6 +298,19 @@ async def test_services_that_were_made_together_are_not_asked_together_ever_afte
     assert second[-1] - second[0] > 4
 
 
+async def test_quick_probes_behind_many_slow_ones_do_not_all_begin_at_once() -> None:
+    probes = [Asked(host=f"q{n}") for n in range(40)]
+    async with running(Diary()) as fleet:
+        for n in range(3 * STARTS_PER_SECOND):
+            fleet.put(("default", f"s{n}"), [slot(Asked(host=f"h{n}"), ("default", f"s{n}"), interval=60)])
+        for n, probe in enumerate(probes):
+            fleet.put(("default", f"q{n}"), [slot(probe, ("default", f"q{n}"), interval=2)])
+        await asyncio.sleep(3)
+    firsts = sorted(probe.begun[0] for probe in probes)
+    assert firsts[-1] <= 2 + TICK
+    assert max(sum(1 for at in firsts if start <= at < start + 0.2) for start in firsts) <= 12
+
+
 async def test_a_queue_for_the_first_run_is_no_crowd_at_the_second() -> None:
     """A restart with many services: who waited for the first run is apart already, and comes no sooner again."""
     diary, count = Diary(), 30 * STARTS_PER_SECOND
