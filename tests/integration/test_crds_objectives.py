@@ -126,7 +126,7 @@ def test_defaults_are_filled_in(cluster: Cluster) -> None:
     assert cluster.create(judged)["spec"]["rollback"]["triggers"] == {
         "healthFailing": {"for": "5m"},
         "errorRate": {"above": "10%", "for": "10m"},
-        "degradation": {"above": "50%", "for": "5m", "minSamples": 30},
+        "degradation": {"above": "50%", "for": "5m", "minSamples": 30, "leastChange": "5%"},
         "objectives": [{"name": "slo", "severity": "critical", "for": "0s"}],
         "burnRates": [{"name": "slo", "above": "14.4"}],
         "signals": [{"type": "SecurityIncident", "skipCooldown": False}],

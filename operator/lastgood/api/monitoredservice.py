@@ -69,6 +69,11 @@ class Degradation(Model):
     min_samples: Annotated[int, Field(ge=1, le=1000000)] = Field(
         default=30, description="Fewer observations than this on either side say nothing."
     )
+    least_change: Annotated[str, percent_field()] = Field(
+        default="5%",
+        description="A change of no more than this share of the objective's target is none, whatever it is in percent: "
+        "two milliseconds more are no harm to a service that may take 200.",
+    )
 
 
 class ObjectiveTrigger(Model):

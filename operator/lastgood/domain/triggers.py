@@ -48,6 +48,8 @@ class Trigger:
     lasting: float = 0.0
     severity: str = ""
     min_samples: int = 1
+    least: float = 0.0
+    """What a change has to exceed to be one, as a share of the objective's target."""
     skip_cooldown: bool = False
 
 
@@ -71,6 +73,7 @@ def measured_triggers(spec: Triggers) -> tuple[Trigger, ...]:
                 worse.above,
                 lasting=seconds(worse.for_),
                 min_samples=worse.min_samples,
+                least=amount(worse.least_change),
             )
         )
     found += [
@@ -268,7 +271,7 @@ def _exceeded(trigger: Trigger, looked: Looked) -> bool | None:
             return None if looked.ratio is None else looked.ratio > cut(trigger.above, below=True)
         case TriggerKind.DEGRADATION:
             degraded = looked.degraded(trigger.min_samples)
-            return degraded.worse > trigger.above * (1 + 1e-9) if isinstance(degraded, Degraded) else None
+            return _much_worse(trigger, looked.plan, degraded) if isinstance(degraded, Degraded) else None
         case TriggerKind.OBJECTIVE:
             state = looked.state
             if state.state is Standing.UNKNOWN or not state.fresh:
@@ -279,6 +282,12 @@ def _exceeded(trigger: Trigger, looked: Looked) -> bool | None:
             return burning.exceeds(trigger.above) if burning is not None else None
         case TriggerKind.HEALTH_FAILING | TriggerKind.SIGNAL:
             return None
+
+
+def _much_worse(trigger: Trigger, plan: ObjectivePlan, degraded: Degraded) -> bool:
+    """By its own scale, and by the target's: three milliseconds are half as much again as two."""
+    change, least = abs(degraded.now - degraded.then), trigger.least * abs(plan.target)
+    return degraded.worse > trigger.above * (1 + 1e-9) and change > cut(least, below=True)
 
 
 def _reaches(severity: str, wanted: str) -> bool:

@@ -40,7 +40,7 @@ _ASKS: dict[str, dict[str, Any]] = {
 _TRIGGERS = {
     "healthFailing": {"for": "5m"},
     "errorRate": {"above": "10%", "for": "10m", "objective": "errors"},
-    "degradation": {"above": "50%", "for": "5m", "objective": "latency"},
+    "degradation": {"above": "50%", "for": "5m", "objective": "latency", "leastChange": "5%"},
     "objectives": [{"name": "latency", "for": "1m"}],
     "burnRates": [{"name": "errors"}],
 }

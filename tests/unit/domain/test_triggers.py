@@ -173,6 +173,22 @@ def test_degradation_wants_enough_on_both_sides() -> None:
     assert play.breaches == ()
 
 
+def test_a_change_that_is_nothing_beside_the_target_is_no_degradation() -> None:
+    """Two milliseconds become four on a busy node: that is 100 %, and nobody's service is worse for it."""
+    quick = replace(BASE, value=0.002)
+    play = Play(LATENCY, degradation={})
+    play.on(900, 0.004, baseline=quick)
+    assert play.breaches == ()
+    edge = 0.05 * play.plan.target
+    play.on(900, 0.002 + edge, baseline=quick)
+    assert play.breaches == ()
+    play.on(310, 0.003 + edge, baseline=quick)
+    assert play.due() is not None
+    play = Play(LATENCY, degradation={"leastChange": "0%"})
+    play.on(310, 0.004, baseline=quick)
+    assert play.due() is not None
+
+
 def test_an_objective_counts_from_its_alert_and_began_before_it() -> None:
     play = Play(LATENCY, objectives=[{"name": "latency", "for": "30s"}])
     play.on(60, 9.0)
