@@ -200,6 +200,7 @@ def schedule(source: Object, *secondary: Object, name: str = "sales", **spec: An
     }
 
 
+READY = ("rollout", "status", "statefulset/postgres", "--timeout=5s")
 POSTGRES = {"postgres": {"dsn": {"name": "database", "key": "dsn"}, "method": "logical"}}
 
 

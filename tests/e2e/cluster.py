@@ -51,8 +51,8 @@ class Cluster(Protocol):
 class LabCluster:
     """The project's own node."""
 
-    def __init__(self) -> None:
-        self._lab = Lab(name=os.environ.get("LASTGOOD_LAB", "lab"))
+    def __init__(self, name: str = "") -> None:
+        self._lab = Lab(name=name or os.environ.get("LASTGOOD_LAB", "lab"))
 
     @property
     def kubeconfig(self) -> Path:
@@ -71,6 +71,9 @@ class LabCluster:
 
     def load(self, dockerfile: Path, context: Path, tag: str, base: str, packages: Sequence[str]) -> None:
         self._lab.load_image(images.build(dockerfile, context, tag, {base: packages}))
+
+    def reboot(self) -> None:
+        self._lab.reboot()
 
     def up(self) -> bool:
         states = self._lab.status().values()

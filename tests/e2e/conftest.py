@@ -27,9 +27,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield make()
 
 
-def prepare() -> bool:
-    """Bring the cluster up; return whether it is to be taken down again."""
-    cluster = make()
+def prepare(cluster: Cluster | None = None) -> bool:
+    """Bring a cluster up, the common one if none is named; return whether it is to be taken down again."""
+    cluster = cluster or make()
     made = cluster.up()
     with tempfile.TemporaryDirectory() as folder:
         dockerfile = Path(folder) / "Dockerfile"

@@ -10,6 +10,7 @@ from tests.e2e.backing import (
     CHECKSUM,
     FAR,
     POSTGRES,
+    READY,
     Bucket,
     Data,
     Looks,
@@ -52,8 +53,7 @@ def data(kube: Kube, jobs: None) -> Data:
     """A PostgreSQL with a table of orders, and the Secrets and the claim of its backups."""
     data = Data(kube)
     kube.apply(*server(kube.namespace, "postgres", port=5432), *secrets(data), claim("backups"))
-    ready = ("rollout", "status", "statefulset/postgres", "--timeout=5s")
-    until(lambda: kube.run(*ready, check=False).returncode == 0, within=120, says="PostgreSQL is there")
+    until(lambda: kube.run(*READY, check=False).returncode == 0, within=120, says="PostgreSQL is there")
     return data
 
 
@@ -341,9 +341,6 @@ def test_a_pod_that_is_killed_while_it_restores_leaves_the_old_database_in_place
     again = looks.restore("again", to={"backup": "before"}, into={"swap": True}, within=500)["status"]
     assert again["phase"] == "Succeeded", again
     assert data.sql(CHECKSUM) == checksum
-
-
-READY = ("rollout", "status", "statefulset/postgres", "--timeout=5s")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.paths import LabError
@@ -40,9 +41,23 @@ def _delegate(hierarchy: Path, folder: Path) -> None:
 
 def delete(name: str) -> None:
     """Kill what is in the cgroup, and remove it."""
-    folders = [folder for hierarchy in _hierarchies() if (folder := hierarchy / root(name)[1:]).is_dir()]
+    folders = _folders(name)
+    _until(lambda: not sum(map(_kill, folders)) and all(map(_remove, folders)), name)
+
+
+def kill(name: str) -> None:
+    """Kill what is in the cgroup, and leave it there."""
+    folders = _folders(name)
+    _until(lambda: not sum(map(_kill, folders)), name)
+
+
+def _folders(name: str) -> list[Path]:
+    return [folder for hierarchy in _hierarchies() if (folder := hierarchy / root(name)[1:]).is_dir()]
+
+
+def _until(empty: Callable[[], bool], name: str) -> None:
     deadline = time.monotonic() + EMPTY_SECONDS
-    while sum(map(_kill, folders)) or not all(map(_remove, folders)):
+    while not empty():
         if time.monotonic() > deadline:
             msg = f"cgroup {root(name)} does not become empty"
             raise LabError(msg)

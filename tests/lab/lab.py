@@ -143,6 +143,14 @@ class Lab:
         self.stop(component, kill=kill)
         self.start(component)
 
+    def reboot(self) -> None:
+        """Cut a node's power: all of its processes end at once, pods' too, and its programs are started again."""
+        with self._locked():
+            if self._state().mode != "node":
+                msg = f"lab {self.name} is no node: restart its components"
+                raise LabError(msg)
+            node.reboot(self._instance)
+
     def logs(self, component: str) -> Path:
         """Return the path of a component's log."""
         return self._instance.log(self._known(component))

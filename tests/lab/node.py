@@ -9,7 +9,7 @@ from tests.lab import archive, cgroups, controlplane, debian, netns, nodeconfig,
 from tests.lab.api import Api
 from tests.lab.instance import Instance
 from tests.lab.paths import LabError
-from tests.lab.processes import POLL_SECONDS, terminate
+from tests.lab.processes import POLL_SECONDS, marked, terminate
 from tests.lab.readiness import check, ctr
 from tests.lab.state import State
 
@@ -51,6 +51,27 @@ def boot(instance: Instance) -> None:
     _boot_control_plane(instance, address=address, node=files.node)
     _boot_node(instance, files=files, resolv=resolv)
     _wait_until_usable(instance, files=files)
+
+
+def reboot(instance: Instance) -> None:
+    """Have every process end at once, as in a power cut, and start the node's programs again; pods are the kubelet's.
+
+    The network and what is mounted stay: it is processes that a reboot takes from jobs.
+    """
+    state = _state(instance)
+    holder = state.components[HOLDER].process
+    # containerd's shims first end with their parent, and the pods with their cgroup.
+    terminate([process for process in marked(instance.dir) if process != holder], grace=0)
+    cgroups.kill(instance.name)
+    for name, component in list(state.components.items()):
+        if name == HOLDER:
+            continue
+        if name == "kube-controller-manager":
+            instance.wait_alone("kube-apiserver", instance.api().ready)
+        if name == "kubelet":
+            _wait_alone(instance, "containerd")
+        instance.spawn(name, component.argv)
+    _wait_until_usable(instance, files=_files(instance))
 
 
 def _boot_control_plane(instance: Instance, *, address: str, node: str) -> None:
@@ -122,6 +143,12 @@ def _wait(instance: Instance, component: str) -> None:
     ready = check(instance, component)
     if ready is not None:
         instance.wait(component, ready)
+
+
+def _wait_alone(instance: Instance, component: str) -> None:
+    ready = check(instance, component)
+    if ready is not None:
+        instance.wait_alone(component, ready)
 
 
 def add_volumes(instance: Instance, count: int) -> None:
