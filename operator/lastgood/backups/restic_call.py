@@ -19,6 +19,7 @@ HOST = "lastgood"
 """Of all snapshots: restic looks for the one before by host and path, and each pod has a host name of its own."""
 _LOCK_POLL_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
+_NO_SESSION = "unable to start the sftp session"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
@@ -195,7 +196,7 @@ class Call:
         ended = await self.guarded(work)
         if ended.status in good:
             return ended
-        failure, previous = self.failure(ended), self.settings.previous
+        failure, previous = await self._explained(self.failure(ended), ended), self.settings.previous
         if failure.reason != "WrongKey" or key is not None or self.unchanged or previous is None:
             raise failure
         if not previous.is_file():
@@ -206,6 +207,18 @@ class Call:
         except JobFailed as error:
             self.unchanged = error.reason != "WrongKey"
             raise
+
+    async def _explained(self, failure: JobFailed, ended: Ended) -> JobFailed:
+        """With ssh's own words, where it ended at once: restic may be gone before it has passed them on."""
+        if failure.reason != "RepositoryFailed" or _NO_SESSION not in ended.error or not self.location.ssh:
+            return failure
+        try:
+            async with asyncio.timeout(2 * _CONNECT_SECONDS):
+                said = await run(self.location.ssh, environment=self.environment())
+        except TimeoutError:
+            return failure
+        heard = meaning(said.error, self.location.shown, self.location.secrets)
+        return heard if said.status and heard.reason != "RepositoryFailed" else failure
 
     async def locking(self, *arguments: str, **more: object) -> Ended:
         """Call restic as ``once``, and wait for locks of others."""

@@ -29,6 +29,8 @@ class Location:
     """What must answer before restic is asked to: it tries for 15 minutes by itself."""
     folder: Path | None = None
     """Of a volume repository."""
+    ssh: tuple[str, ...] = ()
+    """What restic speaks sftp through."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -140,4 +142,5 @@ def _sftp(name: str, declared: SftpRepository, places: Places, under: str) -> Lo
         ("-o", f"sftp.command={shlex.join(command)}"),
         {},
         (declared.host, declared.port),
+        ssh=tuple(command),
     )
