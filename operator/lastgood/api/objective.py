@@ -191,6 +191,11 @@ class JsonSource(Model):
     path: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         description='JSONPath (RFC 9535) of a number, or of a text such as "97.5%".'
     )
+    of: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        default=None,
+        description="JSONPath of what that is a part of: the value is then the share, such as of tasks that were begun "
+        "those that were completed. While that is 0 there is none.",
+    )
     headers: Annotated[list[Header], Field(max_length=16)] = Field(default=[], json_schema_extra=_BY_NAME)
     tls: Tls | None = None
 

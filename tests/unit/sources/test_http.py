@@ -11,9 +11,9 @@ from lastgood.domain.measure import Gauge, Nothing, Silence
 from lastgood.domain.ports import BadProbe
 
 
-async def told(body: bytes, path: str = "$.n", *, status: str = "200 OK", indicator: str = "value") -> Any:
+async def told(body: bytes, path: str = "$.n", *, status: str = "200 OK", indicator: str = "value", **more: Any) -> Any:
     async with serving(answer(ok(body, status=status))) as server:
-        source = {"url": f"http://127.0.0.1:{server.port}/status", "path": path}
+        source = {"url": f"http://127.0.0.1:{server.port}/status", "path": path, **more}
         return await sample(objective(indicator={indicator: {}}, http=source))
 
 
@@ -76,6 +76,32 @@ async def test_an_average_and_a_path_with_a_filter() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "share"),
+    [(b'{"n": 57, "all": 60}', 0.95), (b'{"n": 0, "all": 3}', 0), (b'{"n": "30s", "all": "2m"}', 0.25)],
+)
+async def test_a_share(body: bytes, share: float) -> None:
+    assert await told(body, of="$.all") == Gauge(pytest.approx(share))
+    assert await told(body, of="$.all", indicator="average") == Gauge(pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "says"),
+    [
+        (b'{"n": 0, "all": 0}', Silence.NO_DATA, '"$.all" is 0'),
+        (b'{"n": 1}', Silence.NO_DATA, '"$.all" selects nothing'),
+        (b'{"all": 1}', Silence.NO_DATA, '"$.n" selects nothing'),
+        (b'{"n": 1, "all": "many"}', Silence.NOT_UNDERSTOOD, '"$.all" is no number'),
+        (b'{"n": 1e300, "all": 1e-300}', Silence.NOT_UNDERSTOOD, "is no share"),
+    ],
+)
+async def test_no_share(body: bytes, reason: Silence, says: str) -> None:
+    nothing = await told(body, of="$.all")
+    assert isinstance(nothing, Nothing)
+    assert nothing.reason is reason
+    assert says in nothing.detail
+
+
+@pytest.mark.parametrize(
     ("status", "reason"),
     [
         ("401 x", Silence.DENIED),
@@ -111,7 +137,9 @@ async def test_headers_and_policy() -> None:
         assert len(seen) == 1
 
 
-@pytest.mark.parametrize(("more", "says"), [({"path": "n"}, "JSONPath"), ({"url": "http://"}, "no absolute")])
+@pytest.mark.parametrize(
+    ("more", "says"), [({"path": "n"}, "JSONPath"), ({"of": "n"}, "JSONPath"), ({"url": "http://"}, "no absolute")]
+)
 async def test_what_cannot_be_sampled(more: dict[str, Any], says: str) -> None:
     with pytest.raises(BadProbe, match=says):
         await sample(objective(http={"url": "http://x/", "path": "$.n", **more}))
