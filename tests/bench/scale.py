@@ -99,6 +99,15 @@ async def _release(lab: Lab, names: list[str]) -> None:
     await cluster.aclose()
 
 
+async def _roll_out(lab: Lab, name: str) -> None:
+    """Have the rollout of what a rollback put back come to its end."""
+    cluster = await _api(lab)
+    found = await cluster.get("deployments", NAMESPACE, name)
+    if found is not None:
+        await _complete(cluster, name, found["metadata"]["generation"])
+    await cluster.aclose()
+
+
 def _free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -247,15 +256,23 @@ def _measure(lab: Lab, target: Target) -> list[Row]:
     return rows
 
 
+_BACK = 13
+"""Seconds from a release to where its service works again: it breaks after 3, and is rolled back within 9 from then."""
+
+
 def _react(lab: Lab, target: Target, port: int, quick: list[str], rows: list[Row]) -> None:
     before = scrape(port)
     with socket.create_connection(("127.0.0.1", target.switch)) as switch:
-        for number in range(REACTING + 3):
+        for number in range(REACTING + _BACK):
             if number < REACTING:
                 asyncio.run(_release(lab, [quick[number]]))
-            if number >= 3:
+            if 3 <= number < REACTING + 3:
                 # Three seconds after its release each breaks: before the new revision counts as good too.
                 switch.sendall(b"x")
+            if number >= _BACK:
+                # Rolled back by then, it works again.
+                asyncio.run(_roll_out(lab, quick[number - _BACK]))
+                switch.sendall(b"h")
             time.sleep(1)
     name = "lastgood_reaction_seconds"
     _wait(port, lambda s: total(s, f"{name}_count") >= REACTING, 120, "every rollback patched")

@@ -22,7 +22,7 @@ class Answer(asyncio.Protocol):
         if self.mode == "hang":
             return
         _, fails, number = data.partition(b" ")[2].partition(b" ")[0].partition(b"/fail/")
-        status = b"503 Unavailable" if fails and int(number) < Switch.broken else b"200 OK"
+        status = b"503 Unavailable" if fails and Switch.healed <= int(number) < Switch.broken else b"200 OK"
         self.transport.write(HEAD % (status, len(BODY)) + BODY)  # type: ignore[attr-defined]
         self.transport.close()
 
@@ -32,12 +32,13 @@ class Hang(Answer):
 
 
 class Switch(asyncio.Protocol):
-    """Each byte sent here breaks one more of /fail/0, /fail/1, …"""
+    """Each x sent here breaks one more of /fail/0, /fail/1, …, each h heals one in the same order."""
 
-    broken = 0
+    broken = healed = 0
 
     def data_received(self, data: bytes) -> None:
-        Switch.broken += len(data)
+        Switch.broken += data.count(b"x")
+        Switch.healed += data.count(b"h")
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from lastgood.domain.model import TargetSeen
+from lastgood.domain.model import Good, TargetSeen
 from lastgood.domain.ports import Object
 from lastgood.domain.rollback import RollbackSeen, find_target
 from lastgood.services.revisions import Revisions
@@ -52,8 +52,8 @@ class Ahead:
         return facts
 
 
-async def gather(revisions: Revisions, rollback: RollbackSeen, service: Service) -> Facts:
-    """Read the facts for a Rollback's next step."""
+async def gather(revisions: Revisions, rollback: RollbackSeen, service: Service, before: Facts | None = None) -> Facts:
+    """Read the facts for a Rollback's next step; ``before`` are those of the step before in the same pass."""
     if "Executed" in rollback.done:
         return Facts(*await revisions.see_fresh(service))
     named = rollback.target_key or rollback.revision is not None or rollback.version is not None
@@ -63,12 +63,19 @@ async def gather(revisions: Revisions, rollback: RollbackSeen, service: Service)
         target = find_target(rollback, service.memory, seen)
         if target is None:
             return Facts(seen, deployment)
-        kept, problem, missing = await revisions.whole(service, target)
+        kept, problem, missing = await revisions.whole(service, target, _known(before, target))
     else:
         target = find_target(rollback, service.memory, None)
         if target is None:
             return Facts(*await revisions.see_fresh(service))
         (seen, deployment), (kept, problem, missing) = await at_once(
-            revisions.see_fresh(service), revisions.whole(service, target)
+            revisions.see_fresh(service), revisions.whole(service, target, _known(before, target))
         )
     return Facts(seen, deployment, missing, kept, problem)
+
+
+def _known(before: Facts | None, target: Good) -> Object | None:
+    """The ControllerRevision of this good revision, if it was read and found whole."""
+    if before is None or before.problem or not before.kept:
+        return None
+    return before.kept if before.kept["metadata"]["name"] == target.snapshot else None

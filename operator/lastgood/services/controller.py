@@ -215,7 +215,7 @@ class Controller:
             if now >= health.since + service.plan.failing_for:
                 if not service.blocked and not service.breach_outcome_at:
                     service.breach_outcome_at = now
-                self.queue.add(key)
+                self.queue.add(key, urgent=service.breach_outcome_at > 0)
         elif health.state == "True" and after.run_length <= _TELLING and not _at_front(memory):
             self.queue.add(key)
 
@@ -277,7 +277,8 @@ class Controller:
         elif service.refers or service.measures:
             wishes.append(time.time() + REFRESH_SECONDS)
         if wishes:
-            self.queue.add_at(key, min(wishes) - time.time())
+            # The time that a breach is due at may be among them.
+            self.queue.add_at(key, min(wishes) - time.time(), urgent=bool(decision.breaches) and not service.blocked)
 
     async def _tell_and_carry_on(self, service: Service, decision: Decision, begun: Begun | None) -> float | None:
         """Write status, and take Rollbacks further; at once where there is one, which waits for the other in time."""

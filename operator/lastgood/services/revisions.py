@@ -142,8 +142,15 @@ class Revisions:
         """What a good revision names that is neither there nor kept. ConfigMaps are kept with the revision."""
         return (await self.whole(service, good))[2]
 
-    async def whole(self, service: Service, good: Good) -> tuple[Object, str, tuple[str, ...]]:
-        """The ControllerRevision of a good revision, what keeps it from being used, and all that is missing."""
+    async def whole(
+        self, service: Service, good: Good, known: Object | None = None
+    ) -> tuple[Object, str, tuple[str, ...]]:
+        """The ControllerRevision of a good revision, what keeps it from being used, and all that is missing.
+
+        ``known`` is that ControllerRevision where it was read and found whole a moment ago: its data never changes.
+        """
+        if known:
+            return known, "", tuple(await self._secrets_gone(service, good))
         (found, problem), gone = await asyncio.gather(self.kept(service, good), self._secrets_gone(service, good))
         return found, problem, (*gone, problem) if problem else tuple(gone)
 

@@ -101,7 +101,7 @@ class Rollbacks:
         target = todo.target
         match todo.do:
             case Do.IDENTIFY:
-                return await self._identify(body, todo, service, seen, deployment, target, ahead)
+                return await self._identify(body, todo, service, facts, seen, deployment, target, ahead)
             case Do.PREPARE:
                 return await self._prepare(body, todo, service, facts, seen, deployment, target, ahead)
             case Do.ADOPT:
@@ -125,6 +125,7 @@ class Rollbacks:
         body: Object,
         todo: Next,
         service: Service,
+        facts: Facts,
         seen: TargetSeen,
         deployment: Object,
         target: Good,
@@ -149,12 +150,13 @@ class Rollbacks:
         }
         todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
         fields = {"from": before, "to": after, "startedAt": to_text(time.time()), "phase": "Running"}
-        written, name, ahead.facts = await at_once(
+        written, name = await at_once(
             self._tell(body, todo, "Done", **fields),
             self._revisions.snapshot(service, seen, deployment, purpose="before-rollback"),
-            gather(self._revisions, replace(rollback_seen(body), target_key=target.key), service),
         )
         ahead.snapshot = (seen.key, name)
+        # What is prepared is read again before it is carried out.
+        ahead.facts = facts
         return cast("Object", written)
 
     async def _prepare(
@@ -190,7 +192,7 @@ class Rollbacks:
             return await telling
         written, ahead.facts, ahead.rehearsed = await at_once(
             telling,
-            gather(self._revisions, rollback, service),
+            gather(self._revisions, rollback, service, facts),
             self._rehearse(service, self._patch_of(body, facts, seen, deployment, target)),
         )
         return cast("Object", written)

@@ -226,7 +226,8 @@ async def test_nothing_is_put_back_when_the_service_could_not_be_told() -> None:
     assert "patch" not in world.api.log
 
 
-async def test_a_kept_revision_that_was_altered_after_it_was_found_whole_is_not_used() -> None:
+async def test_what_was_found_whole_is_used_and_not_what_somebody_made_of_it_since() -> None:
+    """The API server takes no change of a ControllerRevision's data: it was deleted, and another has its name."""
     world = World()
     body = await world.prepare()
     snapshot = world.service.memory.ledger[0].snapshot
@@ -237,6 +238,18 @@ async def test_a_kept_revision_that_was_altered_after_it_was_found_whole_is_not_
 
     world.api.during = alter
     await world.rollbacks.carry_on(body, world.service)
+    assert world.image == "app:v1"
+
+
+async def test_one_that_was_altered_before_the_next_pass_is_not_used() -> None:
+    world = World()
+    body = await world.prepare()
+    body["spec"]["needsApproval"] = world.api.objects["rollbacks", "back"]["spec"]["needsApproval"] = True
+    await world.rollbacks.carry_on(body, world.service)
+    snapshot = world.service.memory.ledger[0].snapshot
+    world.api.objects["controllerrevisions", snapshot]["data"]["template"]["spec"]["containers"] = []
+    world.api.objects["rollbacks", "back"]["spec"]["approval"] = "Approved"
+    await world.rollbacks.carry_on(copy.deepcopy(world.api.objects["rollbacks", "back"]), world.service)
     assert world.image == "app:v2"
     assert world.failed == "ConfigGone"
 

@@ -148,7 +148,7 @@ async def test_more_keys_than_workers_all_have_their_turn() -> None:
     async with running(looks) as queue:
         for n in range(40):
             queue.add(("default", f"s{n}"))
-        await asyncio.sleep(6)
+        await asyncio.sleep(11)
     assert len({key for key, _ in looks.begun}) == 40
 
 
@@ -191,3 +191,67 @@ async def test_what_is_forgotten_or_cleared_is_not_looked_at() -> None:
         queue.clear()
         await asyncio.sleep(5)
     assert looks.begun == [(B, 1)]
+
+
+async def test_what_is_urgent_waits_behind_no_others_and_is_looked_at_once() -> None:
+    """A thousand services fail at once and each has a status to be written: the one that is rolled back comes first."""
+    looks = Looks()
+    others = [("default", f"s{n}") for n in range(100)]
+    async with running(looks) as queue:
+        for key in (*others, A):
+            queue.add(key)
+        await asyncio.sleep(1.5)
+        queue.add(A, urgent=True)
+        queue.add(A, urgent=True)
+        await asyncio.sleep(200)
+    assert looks.times(A) == [1.5]
+    assert {key for key, _ in looks.begun} == {A, *others}
+    assert len(looks.begun) == 101
+
+
+async def test_others_give_way_to_what_is_urgent_but_not_for_ever() -> None:
+    looks = Looks()
+    async with running(looks) as queue:
+        for _ in range(5):
+            queue.add(A, urgent=True)
+            await asyncio.sleep(0.05)
+            queue.add(B)
+            await asyncio.sleep(3.95)
+            assert not queue._dirty
+    assert looks.times(A) == [0, 4, 8, 12, 16]
+    assert looks.times(B) == [1, 5, 9, 13, 17]
+    hanging = Looks(seconds=60)
+    async with running(hanging) as queue:
+        began = now()
+        queue.add(A, urgent=True)
+        await asyncio.sleep(0.05)
+        queue.add(B)
+        await asyncio.sleep(5)
+    assert hanging.times(B) == [pytest.approx(began + 1.05, abs=0.01)]
+
+
+async def test_one_that_becomes_urgent_while_it_is_looked_at_is_next_and_never_two_at_once() -> None:
+    looks = Looks()
+    others = [("default", f"s{n}") for n in range(100)]
+    async with running(looks) as queue:
+        queue.add(A)
+        await asyncio.sleep(0.5)
+        for key in others:
+            queue.add(key)
+        queue.add(A)
+        queue.add(A, urgent=True)
+        await asyncio.sleep(200)
+    assert looks.times(A) == [0, 1]
+    assert looks.most == 1
+    assert len(looks.begun) == 102
+
+
+async def test_an_urgent_look_later() -> None:
+    looks = Looks()
+    async with running(looks) as queue:
+        queue.add_at(A, 2, urgent=True)
+        await asyncio.sleep(1.9)
+        for n in range(100):
+            queue.add(("default", f"s{n}"))
+        await asyncio.sleep(0.5)
+    assert looks.times(A) == [2]
