@@ -10,7 +10,7 @@ from lastgood.domain.model import Key
 from lastgood.domain.ports import ClusterError, NotLeader
 
 _log = structlog.get_logger(__name__)
-_WORKERS, _URGENT_WORKERS = 4, 4
+_WORKERS, _URGENT_WORKERS = 6, 4
 """More at once do not get more done: the API server's answers come later instead, the urgent ones' too."""
 _GIVES_WAY = 1.0
 """How long what is not urgent waits for what is, seconds: each request of its own is one before the others'."""

@@ -148,7 +148,7 @@ async def test_more_keys_than_workers_all_have_their_turn() -> None:
     async with running(looks) as queue:
         for n in range(40):
             queue.add(("default", f"s{n}"))
-        await asyncio.sleep(11)
+        await asyncio.sleep(8)
     assert len({key for key, _ in looks.begun}) == 40
 
 
