@@ -46,7 +46,8 @@ NOTES = {
         "good revision. *Settled* is the time from the start of a process, with everything declared and told by one before\n"
         "it, until each service was read, judged once and put on the schedule; Python's own start and the Lease are in it.\n"
         "*Start lag* is how late a probe starts, quantiles interpolated within the buckets of the metric. The operator\n"
-        "starts probes in ticks of 50 ms. In the last part one revision a second breaks, each in a Deployment of its own."
+        "starts probes in ticks of 50 ms. In the last part one revision a second breaks, each in a Deployment of its own, "
+        "and works again ten seconds later."
     ),
 }
 
