@@ -5,13 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model, Name, Rule, duration_field, percent_field
+from lastgood.api.base import Model, Name, Rule, duration_field
 from lastgood.api.probes import Dependency, Probe
 from lastgood.api.restore import ServerRef
-
-_MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-SIGNALS = 16
-"""Signals that may stand of one service at a time."""
+from lastgood.api.servicestatus import MonitoredServiceStatus
+from lastgood.api.triggers import Triggers
 
 _MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
@@ -40,81 +38,6 @@ class Stability(Model):
             "rollback makes those anew that no longer exist; it never changes one that does."
         ),
     )
-
-
-class HealthFailing(Model):
-    """Health is False without a break for this long."""
-
-    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
-
-
-class ErrorRate(Model):
-    """The share of bad events is above this without a break for this long."""
-
-    above: Annotated[str, percent_field()] = Field(default="10%", description="Share of bad events.")
-    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="10m", alias="for")
-    objective: Name | None = Field(
-        default=None, description="One of spec.objectives with a ratio; left out, any of those."
-    )
-
-
-class Degradation(Model):
-    """An indicator is worse than with the last good revision by more than this, without a break for this long."""
-
-    above: Annotated[str, percent_field(part=False)] = Field(default="50%", description="50% is half as much again.")
-    for_: Annotated[str, duration_field("1s", "24h")] = Field(default="5m", alias="for")
-    objective: Name | None = Field(
-        default=None, description="One of spec.objectives with a quantile or an average; left out, any of those."
-    )
-    min_samples: Annotated[int, Field(ge=1, le=1000000)] = Field(
-        default=30, description="Fewer observations than this on either side say nothing."
-    )
-    least_change: Annotated[str, percent_field()] = Field(
-        default="5%",
-        description="A change of no more than this share of the objective's target is none, whatever it is in percent: "
-        "two milliseconds more are no harm to a service that may take 200.",
-    )
-
-
-class ObjectiveTrigger(Model):
-    """An objective is breached at this severity or a higher one for this long."""
-
-    name: Name = Field(description="One of spec.objectives.")
-    severity: Literal["info", "warning", "critical", "emergency"] = "critical"
-    for_: Annotated[str, duration_field("0s", "24h")] = Field(
-        default="0s", alias="for", description="Counted from the alert on, which has a time of its own."
-    )
-
-
-class BurnRateTrigger(Model):
-    """An error budget burns at a rate that alerts."""
-
-    name: Name = Field(description="One of spec.objectives, with a budget.")
-    above: Literal["14.4", "6", "3", "1"] = Field(
-        default="14.4", description="Burn rate of both the long and the short window."
-    )
-
-
-class SignalTrigger(Model):
-    """Somebody raised a signal, or an integrity query found a violation."""
-
-    type: Literal["SecurityIncident", "DataIntegrity"]
-    skip_cooldown: bool = Field(default=False, description="Do not wait for the cooldown; every other guard holds.")
-
-
-class Triggers(Model):
-    """What starts a rollback."""
-
-    health_failing: HealthFailing = Field(default=HealthFailing())
-    error_rate: ErrorRate | None = None
-    degradation: Degradation | None = None
-    objectives: Annotated[list[ObjectiveTrigger], Field(max_length=16)] = Field(
-        default=[], json_schema_extra=_MAP_BY_NAME
-    )
-    burn_rates: Annotated[list[BurnRateTrigger], Field(max_length=16)] = Field(
-        default=[], json_schema_extra=_MAP_BY_NAME
-    )
-    signals: Annotated[list[SignalTrigger], Field(max_length=2)] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
 
 
 class RollbackLimit(Model):
@@ -248,149 +171,6 @@ class MonitoredServiceSpec(Model):
         default=RollbackPolicy(policy="Disabled"),
         description="Left out, the service is watched and its good revisions are remembered, but nothing is changed.",
     )
-
-
-class ConfigRef(Model):
-    """A ConfigMap or Secret that a pod template names, and what it held."""
-
-    kind: Literal["ConfigMap", "Secret"]
-    name: str
-    hash: str = Field(default="", description="Hash of a ConfigMap's data; for a Secret, of its UID and version only.")
-
-
-class DataPoint(Model):
-    """The newest backup point made while a revision was good."""
-
-    schedule: str
-    backup: str = Field(description="Name of the Backup.")
-    at: str = Field(description="The time whose state it restores.", json_schema_extra={"format": "date-time"})
-
-
-class GoodRevision(Model):
-    """A revision that was seen to be good."""
-
-    key: str = Field(description="Hash of pod template and ConfigMaps: what makes a revision the same one.")
-    template_hash: str
-    revision: int = Field(description="The Deployment's revision number when it was last seen.")
-    replica_set_uid: str = Field(default="", alias="replicaSetUID")
-    pod_template_hash: str = ""
-    version: str = Field(default="", description="app.kubernetes.io/version, or the image's tag.")
-    images: list[str] = Field(default=[], description="Images with the digests that ran, container by container.")
-    configs: list[ConfigRef] = []
-    good_since: str = Field(json_schema_extra={"format": "date-time"})
-    snapshot: str = Field(description="Name of the ControllerRevision that holds template and ConfigMaps.")
-    points: list[DataPoint] = Field(default=[], description="What data belongs to it, one for each of spec.backups.")
-
-
-class CurrentRevision(Model):
-    """The revision that the target asks for now."""
-
-    key: str
-    revision: int = 0
-    version: str = ""
-    since: str = Field(json_schema_extra={"format": "date-time"})
-
-
-class ProbeStatus(Model):
-    """One probe, written when its state flips."""
-
-    name: str
-    state: Literal["Passing", "Failing", "Unknown"]
-    since: str = Field(json_schema_extra={"format": "date-time"})
-    reason: str = ""
-    proven: bool = Field(default=False, description="Whether it has passed since it was written as it is.")
-    definition: str = Field(default="", description="Hash of what it asks and expects.")
-
-
-class HealthStatus(Model):
-    """The verdict over all probes."""
-
-    state: Literal["True", "False", "Unknown"]
-    since: str = Field(description="First observation of the unbroken run.", json_schema_extra={"format": "date-time"})
-
-
-class BudgetStatus(Model):
-    """An error budget, written when it crosses a step; the metrics have it to the last event."""
-
-    left: str = Field(description='At least this much of it, in steps of 10%: "70%".')
-    burning: Literal["", "warning", "critical"] = Field(
-        default="", description="Severity of the burn-rate alert that fires."
-    )
-
-
-class ObjectiveStatus(Model):
-    """How the service stands with one objective, written when that flips."""
-
-    name: str
-    state: Literal["Met", "AtRisk", "Breached", "Unknown"]
-    severity: Literal["", "info", "warning", "critical", "emergency"] = ""
-    since: str = Field(json_schema_extra={"format": "date-time"})
-    reason: str = ""
-    message: str = Field(default="", description="What was measured when it flipped.")
-    failing_since: list[str] = Field(
-        default=[],
-        description='For each alert, "severity=time" since when its threshold is exceeded without a break.',
-    )
-    proven: str | None = Field(
-        default=None, description="Hash of the definition with which it was last seen not to be breached."
-    )
-    budget: BudgetStatus | None = None
-
-
-class SignalStatus(Model):
-    """A signal that was raised and stands."""
-
-    type: Literal["SecurityIncident", "DataIntegrity"]
-    id: str = Field(description="Which one of its type: the fingerprint of an alert, or a name.")
-    at: str = Field(json_schema_extra={"format": "date-time"}, description="When what it tells of began.")
-    by: str = Field(description="Who raised it: a user of the cluster, or an objective.")
-    reason: str = ""
-    until: str | None = Field(
-        default=None,
-        json_schema_extra={"format": "date-time"},
-        description="When it ceases to stand by itself.",
-    )
-
-
-class RollbackMark(Model):
-    """One rollback that was started for this service."""
-
-    name: str
-    bad_key: str
-    at: str = Field(json_schema_extra={"format": "date-time"})
-    ended: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    outcome: str = Field(default="", description="Phase in which the Rollback ended; empty while it is under way.")
-
-
-class MonitoredServiceStatus(Model):
-    """Observed state; written only when something flips."""
-
-    observed_generation: int | None = None
-    conditions: list[Condition] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
-    health: HealthStatus | None = None
-    probes: list[ProbeStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
-    objectives: list[ObjectiveStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
-    trigger_runs: list[str] = Field(
-        default=[], description='"kind/objective/threshold=time" since when a trigger\'s condition holds.'
-    )
-    signals: Annotated[list[SignalStatus], Field(max_length=SIGNALS)] = Field(
-        default=[],
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type", "id"]},
-    )
-    current: CurrentRevision | None = None
-    left_good_at: str | None = Field(
-        default=None,
-        description="When the target left the last good revision.",
-        json_schema_extra={"format": "date-time"},
-    )
-    resumed_at: str | None = Field(
-        default=None,
-        description="When the target was last resumed, or scaled up from nothing.",
-        json_schema_extra={"format": "date-time"},
-    )
-    good_revisions: list[GoodRevision] = Field(default=[], description="Newest first.")
-    last_good: str = Field(default="", description="Version (or revision) that a rollback would go to.")
-    rollbacks: list[RollbackMark] = Field(default=[], description="Newest first.")
 
 
 class MonitoredService(Model):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lastgood.api.base import Condition, Model, Name, Rule, one_of
-from lastgood.api.monitoredservice import ConfigRef
+from lastgood.api.servicestatus import ConfigRef
 
 
 class RollbackTo(Model):

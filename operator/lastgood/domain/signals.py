@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from lastgood.api.base import seconds
-from lastgood.api.monitoredservice import SIGNALS
+from lastgood.api.servicestatus import SIGNALS
 from lastgood.api.signals import Alert, PlainSignal, SignalType, Webhook
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.model import Key

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from lastgood.api.base import amount, seconds
-from lastgood.api.monitoredservice import Triggers
+from lastgood.api.triggers import Triggers
 from lastgood.domain.baseline import Baseline, Degraded, NotCompared, degradation
 from lastgood.domain.budget import Burn, Burning
 from lastgood.domain.clock import from_text, shown, to_text

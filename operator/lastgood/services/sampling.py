@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from lastgood.api.base import seconds
 from lastgood.api.monitoredservice import MonitoredServiceSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
-from lastgood.api.objective import Source as SourceSpec
 from lastgood.api.probes import CertificateSource, ValueFrom
+from lastgood.api.sources import Source as SourceSpec
 from lastgood.domain.measure import Sample
 from lastgood.domain.model import Key, Problem
 from lastgood.domain.pods import pods_seen

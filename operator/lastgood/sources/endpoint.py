@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from httpx import URL
 
-from lastgood.api.objective import ScrapeSource as ScrapeSpec
+from lastgood.api.sources import ScrapeSource as ScrapeSpec
 from lastgood.domain.measure import Nothing, Silence
 from lastgood.domain.ports import ClusterError
 from lastgood.domain.sources import PodSeen, Target

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from lastgood.api.base import amount
-from lastgood.api.objective import JsonSource
+from lastgood.api.sources import JsonSource
 from lastgood.domain.measure import Gauge, Sample, Silence
 from lastgood.probes.base import Progress, shown
 from lastgood.probes.jsonquery import Document, Query, TooCostly, compile_query

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from lastgood.api.objective import Indicator, Series
-from lastgood.api.objective import PrometheusSource as PrometheusSpec
+from lastgood.api.objective import Indicator
+from lastgood.api.sources import PrometheusSource as PrometheusSpec
+from lastgood.api.sources import Series
 from lastgood.domain.measure import Counts, Gauge, Sample, Silence
 from lastgood.domain.ports import BadProbe
 from lastgood.probes.base import Progress

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from lastgood.api.base import seconds
-from lastgood.api.objective import ResourcesSource as ResourcesSpec
 from lastgood.api.objective import ServiceLevelObjectiveSpec
+from lastgood.api.sources import ResourcesSource as ResourcesSpec
 from lastgood.domain.measure import Nothing, Sample, Silence
 from lastgood.domain.ports import BadProbe, ClusterError
 from lastgood.domain.sources import KubeStats, PodSeen, Target

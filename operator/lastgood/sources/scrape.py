@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from lastgood.api.objective import Indicator
-from lastgood.api.objective import ScrapeSource as ScrapeSpec
+from lastgood.api.sources import ScrapeSource as ScrapeSpec
 from lastgood.domain.counters import Cumulative, histogram_increase, increase, spread, together
 from lastgood.domain.measure import Counts, Gauge, Nothing, Sample, Silence
 from lastgood.domain.ports import BadProbe

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from lastgood.api.objective import Series
+from lastgood.api.sources import Series
 from lastgood.domain.counters import Cumulative
 from lastgood.domain.ports import BadProbe
 from lastgood.probes.base import shown

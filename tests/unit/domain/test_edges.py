@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.domain.build import T0, breaching, failing, good, mark, passing, seen
 
-from lastgood.api.monitoredservice import MonitoredServiceSpec, MonitoredServiceStatus
+from lastgood.api.monitoredservice import MonitoredServiceSpec
+from lastgood.api.servicestatus import MonitoredServiceStatus
 from lastgood.domain.addresses import AddressPolicy
 from lastgood.domain.clock import at_clock, from_text, shown, to_text
 from lastgood.domain.decide import Condition

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.domain.build import T0
 
-from lastgood.api.monitoredservice import Triggers
+from lastgood.api.triggers import Triggers
 from lastgood.domain.baseline import Baseline
 from lastgood.domain.budget import Burn, Burning
 from lastgood.domain.health import Health
