@@ -12,7 +12,7 @@ from lastgood.api.backupschedule import ConfigSource
 from lastgood.backups.config_putting import Putting, many
 from lastgood.backups.folders import status_of
 from lastgood.domain.backups.declared import declared
-from lastgood.domain.backups.ports import ClusterAnswer, JobFailed, KubeApi, Point, Repository
+from lastgood.domain.backups.ports import ClusterAnswer, JobFailed, KubeApi, Point, Repository, before_writing
 from lastgood.domain.backups.putting import RECORDS, Wanted
 from lastgood.domain.backups.texts import stamp
 
@@ -105,11 +105,9 @@ class ConfigEngine:
 
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """See the port. Nothing is written before a dry run of all has gone well; what is not in the backup stays."""
-        try:
+        with before_writing():
             objects, putting = await self._to_put(work, repository, restore)
             await putting.rehearse(objects)
-        except JobFailed as error:
-            raise JobFailed(error.reason, error.message, untouched=True) from error
         tally = await putting.put(objects)
         return f"{many(len(objects))}: {tally.told(('created', 'changed'))}; what is not in the backup is as it was"
 

@@ -14,7 +14,7 @@ from lastgood.backups.process import Ended, run
 from lastgood.backups.redis_place import place
 from lastgood.backups.redis_server import loaded
 from lastgood.backups.redis_url import Address, address
-from lastgood.domain.backups.ports import JobFailed, Places, Point, Repository
+from lastgood.domain.backups.ports import JobFailed, Places, Point, Repository, before_writing
 from lastgood.domain.backups.texts import size, stamp
 
 PART = "redis"
@@ -120,11 +120,12 @@ class RedisEngine:
         """See the port: into the data folder of a server that is stopped."""
         if restore.spec.into is not None and restore.spec.into.in_place is not True:
             raise JobFailed("NotSupported", "a dump of Redis goes into its server's volume: write inPlace")
-        root = self._volume(restore)
-        if len(restore.snapshots) != 1:
-            raise JobFailed("SnapshotMissing", f"backup {restore.backup} must be one snapshot")
-        await repository.fetch(restore.snapshots[0], work)
-        checked = await check(work / FILE)
+        with before_writing():
+            root = self._volume(restore)
+            if len(restore.snapshots) != 1:
+                raise JobFailed("SnapshotMissing", f"backup {restore.backup} must be one snapshot")
+            await repository.fetch(restore.snapshots[0], work)
+            checked = await check(work / FILE)
         return place(work / FILE, root, restore.name) + f"; it holds {checked.keys} keys"
 
     async def validate(self, work: Path, restore: RestoreJob) -> str:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from lastgood.api.backup import BackupStatus, Verified
 from lastgood.api.backupjob import RestoreJob
 from lastgood.api.backupschedule import VolumeSource
 from lastgood.backups.folders import clear, status_of, test_folders, weigh
-from lastgood.domain.backups.ports import JobFailed, Places, Point, Repository, Snapshot
+from lastgood.domain.backups.ports import JobFailed, Places, Point, Repository, Snapshot, before_writing
 from lastgood.domain.backups.texts import size
 
 OWN = ".lastgood-*"
@@ -46,17 +47,26 @@ class VolumeEngine:
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """See the port."""
         del work
+        into = restore.spec.into
+        if claim := restore.spec.new_claim:
+            return await self._into_new(repository, await self._wanted(repository, restore), claim)
+        if into is not None and into.in_place is not True:
+            raise JobFailed("NotSupported", "files go in place or into a new volume: write inPlace or newVolume")
+        begun = any(self._journal(claim, restore.name).is_file() for claim in self._source.claims)
+        # All are fetched beside what is there before an entry of any is moved.
+        with nullcontext() if begun else before_writing():
+            wanted = await self._wanted(repository, restore)
+            for snapshot in wanted:
+                await self._fetched(repository, snapshot, restore.name)
+        return "; ".join(self._exchanged(snapshot.tags["part"], restore.name) for snapshot in wanted)
+
+    @staticmethod
+    async def _wanted(repository: Repository, restore: RestoreJob) -> list[Snapshot]:
         there = {s.id: s for s in await repository.snapshots({})}
         wanted = [there[s] for s in restore.snapshots if s in there]
         if len(wanted) != len(restore.snapshots) or not wanted:
             raise JobFailed("SnapshotMissing", f"repository {repository.name} lacks snapshots of {restore.backup}")
-        into = restore.spec.into
-        if claim := restore.spec.new_claim:
-            return await self._into_new(repository, wanted, claim)
-        if into is not None and into.in_place is not True:
-            raise JobFailed("NotSupported", "files go in place or into a new volume: write inPlace or newVolume")
-        said = [await self._in_place(repository, s, restore.name) for s in wanted]
-        return "; ".join(said)
+        return wanted
 
     async def _into_new(self, repository: Repository, wanted: list[Snapshot], claim: str) -> str:
         root = self._places.target(claim)
@@ -66,15 +76,23 @@ class VolumeEngine:
         files, weight = weigh(root)
         return f"claim {claim} holds {files} files, {size(weight)}"
 
-    async def _in_place(self, repository: Repository, snapshot: Snapshot, name: str) -> str:
-        """Beside what is there first, then by renaming: what is cut off can be done again from the start."""
+    def _journal(self, claim: str, name: str) -> Path:
+        """What was there when entries of this claim began to be moved."""
+        return self._places.server(claim) / f".lastgood-before-{name}" / ".entries"
+
+    async def _fetched(self, repository: Repository, snapshot: Snapshot, name: str) -> None:
         claim = snapshot.tags["part"]
         root = self._places.server(claim)
         _must_be_there(root, claim)
-        fresh, before = root / f".lastgood-new-{name}", root / f".lastgood-before-{name}"
+        fresh = root / f".lastgood-new-{name}"
         clear(fresh)
         await repository.fetch(snapshot.id, fresh)
-        journal = before / ".entries"
+
+    def _exchanged(self, claim: str, name: str) -> str:
+        """By renaming: what is cut off can be done again from the start."""
+        journal = self._journal(claim, name)
+        root, before = self._places.server(claim), journal.parent
+        fresh = root / f".lastgood-new-{name}"
         if not journal.is_file():
             before.mkdir(exist_ok=True)
             old = [p.name for p in root.iterdir() if not p.name.startswith(".lastgood-") and p.name not in _LEFT_ALONE]

@@ -193,6 +193,24 @@ def test_files_come_back_in_place_and_into_a_new_volume(job: Job, pod: Pod, file
     assert job.run("verify", "v", restore=missing).reason == "SnapshotMissing"
 
 
+def test_a_volume_that_could_not_be_fetched_is_told_to_be_as_it_was(job: Job, pod: Pod) -> None:
+    """Its applications are started again then; once entries were moved they are not."""
+    assert job.run("full").ok
+    live = pod.places.server("data")
+    live.mkdir(parents=True)
+    (live / "a.txt").write_text("changed\n")
+    spec = {"schedule": "orders", "to": {"backup": "orders-1"}, "into": {"inPlace": True}}
+    asked = {"name": "back", "uid": "r-1", "backup": "orders-1", "snapshots": ["0" * 64], "spec": spec}
+    result = job.run("restore", "r", restore=asked)
+    assert (result.ok, result.untouched) == (False, True), result
+    assert (live / "a.txt").read_text() == "changed\n"
+    begun = live / ".lastgood-before-back"
+    begun.mkdir()
+    (begun / ".entries").write_text('["a.txt"]')
+    result = job.run("restore", "r", restore=asked)
+    assert (result.ok, result.untouched) == (False, False), result
+
+
 def test_a_call_that_is_wrong_is_status_2(job: Job, tmp_path: Path) -> None:
     process = job.start("no-such-task")
     said, _ = process.communicate(timeout=60)

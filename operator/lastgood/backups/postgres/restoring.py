@@ -15,7 +15,7 @@ from lastgood.backups.postgres.server import Server
 from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.backups.postgres.tools import tools
 from lastgood.domain.backups.pgreasons import PgReason
-from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot
+from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot, before_writing
 from lastgood.domain.backups.tally import Tally, differences, phrase
 
 
@@ -70,8 +70,9 @@ class LogicalRestore:
 
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """Put the data where it is wanted."""
-        point = await held(repository, await of_backup(repository, restore.backup), work)
-        client = await tools(await self._target_major())
+        with before_writing():
+            point = await held(repository, await of_backup(repository, restore.backup), work)
+            client = await tools(await self._target_major())
         into = restore.spec.into
         began = time.monotonic()
         if into is not None and into.in_place:

@@ -16,7 +16,7 @@ from lastgood.backups.postgres.spool import Spool
 from lastgood.backups.postgres.throwaway import serving
 from lastgood.backups.postgres.tools import tools
 from lastgood.domain.backups.pgreasons import PgReason
-from lastgood.domain.backups.ports import JobFailed, Places, Repository
+from lastgood.domain.backups.ports import JobFailed, Places, Repository, before_writing
 from lastgood.domain.backups.tally import phrase
 
 _ROOM = 1.1
@@ -37,16 +37,19 @@ class VolumeRestore:
     async def restore(self, work: Path, repository: Repository, restore: RestoreJob) -> str:
         """Restore beside the server's data, and only when it has come up there exchange the two. Raises JobFailed."""
         began = time.monotonic()
-        target = self._target(restore)
+        with before_writing():
+            target = self._target(restore)
         fresh, kept = _beside(target, restore, "restored"), _beside(target, restore, "before")
         was_kept, was_made = await asyncio.to_thread(lambda: (kept.exists(), fresh.exists()))
         if was_kept and not was_made:
             return f"{target} is restored already; what was there before is in {kept.name}"
-        plan = await planned(repository, restore.backup)
         if not was_kept:
-            await self._fits(target, plan)
-            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
-            until = await self._filled(plan, repository, restore, fresh, work)
+            # The exchange is the first that anybody does to it, and begins with the other name.
+            with before_writing():
+                plan = await planned(repository, restore.backup)
+                await self._fits(target, plan)
+                await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+                until = await self._filled(plan, repository, restore, fresh, work)
         else:
             until = "the point"  # a crash between the two moves: the restored one had come up already
         await asyncio.to_thread(exchange, target, fresh, kept)

@@ -1,6 +1,7 @@
 """What a backup job needs from outside, as protocols. Adapters implement them and decide nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -59,6 +60,15 @@ class JobFailed(Exception):
     def __init__(self, reason: str, message: str, *, untouched: bool = False) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason, self.message, self.untouched = reason, message, untouched
+
+
+@contextmanager
+def before_writing() -> Iterator[None]:
+    """Say of each failure in the block that what is in use was not written to. Not by an earlier attempt either."""
+    try:
+        yield
+    except JobFailed as error:
+        raise JobFailed(error.reason, error.message, untouched=True) from error
 
 
 class ClusterAnswer(JobFailed):

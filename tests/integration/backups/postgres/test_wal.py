@@ -372,14 +372,15 @@ async def test_a_volume_that_is_not_fit_is_left_alone(own: Server, stage: Stage,
     version.write_text("17\n")
     with pytest.raises(JobFailed) as other:
         await made.restore(stage.work(), stage.repository, spec.restore)
-    assert other.value.reason == "VersionMismatch"
+    assert (other.value.reason, other.value.untouched) == ("VersionMismatch", True)
     version.write_text("18\n")
     outside = restore(backup="base")
     outside["spec"]["server"]["subPath"] = "../.."
     spec = stage.spec(own.dsn(), "restore", method="wal", restore=outside)
     assert spec.restore
-    with pytest.raises(JobFailed):
+    with pytest.raises(JobFailed) as astray:
         await made.restore(stage.work(), stage.repository, spec.restore)
+    assert astray.value.untouched
     own.start()
     assert own.execute("SELECT count(*) FROM log") == [(0,)]
 
