@@ -5,6 +5,7 @@ the Debian packages that the caller names.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -70,17 +71,27 @@ def build(
     """Build a Dockerfile and return the image as a docker-archive tar, named after the image's content.
 
     `base_images` gives each name that a FROM uses the Debian packages of its root file system. Nothing is pulled: a
-    FROM of any other name fails. Steps whose input is unchanged come from the cache.
+    FROM of any other name, but of what was built here before, fails. Steps whose input is unchanged come from the cache,
+    and so does an image that was last built from the very same.
 
     :raises LabError: when the build fails; the message ends with its output.
     """
     debian.ensure()
     storage = _Storage(cache_dir() / "buildah")
     with locked(storage.folder / "lock", say="another process builds an image, waiting for it"):
-        for name, packages in base_images.items():
-            storage.provide(name, rootfs(packages))
+        bases = {name: rootfs(packages) for name, packages in base_images.items()}
+        key = storage.key(dockerfile, context=context, tag=tag, bases=bases, build_args=build_args or {})
+        built = storage.last(tag, key)
+        if built is not None:
+            return built
+        for name, base in bases.items():
+            storage.provide(name, base)
+        # From now on the tag may mean another image, whatever becomes of this.
+        storage.remember(tag, "", "")
         identity = storage.build(dockerfile, context=context, tag=tag, build_args=build_args or {})
-        return storage.archive(identity, tag=tag)
+        archive = storage.archive(identity, tag=tag)
+        storage.remember(tag, key, archive.name)
+        return archive
 
 
 class _Storage:
@@ -95,6 +106,45 @@ class _Storage:
         policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self._policy = f"--signature-policy={policy}"
         self._environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(registries), "HOME": str(folder)}
+
+    def key(
+        self, dockerfile: Path, *, context: Path, tag: str, bases: Mapping[str, Path], build_args: Mapping[str, str]
+    ) -> str:
+        """Return a hash of all that an image is built from."""
+        digest, text = hashlib.sha256(), dockerfile.read_text()
+        given = [f"{name}={value}" for name, value in sorted(build_args.items())]
+        # Of the images that were built here before, one may be what this is built on.
+        named = f"{text} {given}"
+        before = [f"{n}={archive}" for n, (_, archive) in sorted(self._known().items()) if n != tag and n in named]
+        for part in (tag, text, *given, *before, *(f"{name}={tar.name}" for name, tar in sorted(bases.items()))):
+            digest.update(part.encode() + b"\0")
+        for path in sorted(context.rglob("*")):
+            digest.update(f"{path.relative_to(context)} {path.lstat().st_mode}".encode() + b"\0")
+            if path.is_file():
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def last(self, tag: str, key: str) -> Path | None:
+        """Return the tar of an image that was last built from what this key stands for: `tag` means that one still."""
+        known, archive = self._known().get(tag, ("", ""))
+        tar = cache_dir() / "images" / archive
+        return tar if known == key and tar.is_file() else None
+
+    def remember(self, tag: str, key: str, archive: str) -> None:
+        """Write down what an image was built from, and the name of its tar."""
+        scratch = self.folder / ".known.json"
+        scratch.write_text(json.dumps({**self._known(), tag: (key, archive)}))
+        scratch.rename(self.folder / "known.json")
+
+    def _known(self) -> dict[str, tuple[str, str]]:
+        """Key, and name of the tar, of the image that each tag was last built as."""
+        try:
+            return {
+                tag: (key, archive)
+                for tag, (key, archive) in json.loads((self.folder / "known.json").read_text()).items()
+            }
+        except (OSError, ValueError):
+            return {}
 
     def provide(self, name: str, tar: Path) -> None:
         """Have `FROM name` mean the root file system in `tar`."""
