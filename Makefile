@@ -1,8 +1,8 @@
 # The two commands are `make demo` and `make test`. Everything that they need, they make.
 PYTHON ?= python3
 CLUSTER ?= lab
-# Processes for tests that mostly wait. More of them make two cores the bottleneck, and time limits a matter of luck.
-WORKERS ?= 4
+# Processes for tests that mostly wait. Six keep two cores busy; more would make time limits a matter of luck.
+WORKERS ?= 6
 py := .venv/bin/python
 lab := $(py) -m tests.lab
 # Every test of an operator starts one, and without bytecode three of its four seconds go into compiling.
