@@ -15,6 +15,8 @@ from tests.unit.probes.certs import Authority
 
 from lastgood.api.repositories import Repository as Declared
 from lastgood.backups.restic import Restic
+from lastgood.backups.restic_call import Call
+from lastgood.backups.restic_location import Location
 from lastgood.domain.backups.ports import JobFailed
 
 HERE = {"PATH": os.environ["PATH"]}
@@ -204,3 +206,28 @@ async def test_a_host_with_another_key_and_a_key_that_the_host_does_not_know(
         assert (await failure(remote(pod, host.declared()).ensure())).reason == "AccessDenied"
     pod.places.credential("repositories/primary/private-key").write_text("no key\n")
     assert (await failure(remote(pod, host.declared()).ensure())).reason in {"KeyUnusable", "AccessDenied"}
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "reason"),
+    [
+        ("Host key verification failed.", 255, "HostKeyUnknown"),
+        ("root@host: Permission denied (publickey).", 255, "AccessDenied"),
+        ("something new", 255, "RepositoryFailed"),
+        ("Permission denied, and yet it went on", 0, "RepositoryFailed"),
+    ],
+)
+async def test_an_ssh_whose_words_restic_did_not_pass_on_is_asked_itself(
+    pod: Pod, tmp_path: Path, says: str, status: int, reason: str
+) -> None:
+    """Played by two scripts: whether the real restic is gone before it has passed them on is a matter of luck."""
+    scripts = {
+        "restic": "echo 'Fatal: unable to open repository at sftp://x: unable to start the sftp session, error: EOF' >&2\nexit 1",
+        "ssh": f"echo '{says}' >&2\nexit {status}",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    location = Location("primary", "sftp://x", "primary (root at x)", ssh=(str(tmp_path / "ssh"),))
+    failed = await failure(Call(location, pod.settings(program=str(tmp_path / "restic"))).once("snapshots"))
+    assert failed.reason == reason
