@@ -18,7 +18,7 @@ from lastgood.kube.cluster import KubeCluster
 COUNT = int(os.environ.get("LASTGOOD_BENCH_SERVICES", "10000"))
 """LASTGOOD_BENCH_SERVICES: fewer are quicker, and enough to try a change."""
 
-HANGING, REACTING = COUNT // 10, 40
+HANGING, REACTING = COUNT // 10, 100
 WINDOW = 60
 """Seconds over which lags and writes are counted."""
 
