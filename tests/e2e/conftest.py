@@ -49,15 +49,15 @@ def kube(cluster: Cluster) -> Iterator[Kube]:
 
 
 @pytest.fixture
-def spawn(cluster: Cluster, kube: Kube, tmp_path: Path) -> Iterator[Callable[[], Operator]]:
+def spawn(cluster: Cluster, kube: Kube, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
     """Starts operators; all end with the test."""
     started: list[Operator] = []
 
-    def start() -> Operator:
+    def start(*options: str) -> Operator:
         number = len(started)
         # All of them are on the node's loopback, those of the other workers, too.
         port = 18080 + 20 * worker_number() + number
-        operator = Operator(cluster, kube.namespace, tmp_path / f"operator-{number}.log", port=port)
+        operator = Operator(cluster, kube.namespace, tmp_path / f"operator-{number}.log", port=port, options=options)
         operator.start()
         started.append(operator)
         return operator

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.demo.cluster import BACKUP_IMAGE
@@ -14,8 +15,10 @@ from tests.e2e.cluster import Cluster
 class Operator:
     """One operator for one namespace."""
 
-    def __init__(self, cluster: Cluster, namespace: str, logs: Path, *, port: int = 18080) -> None:
-        self._cluster, self._namespace, self._port = cluster, namespace, port
+    def __init__(
+        self, cluster: Cluster, namespace: str, logs: Path, *, port: int = 18080, options: Sequence[str] = ()
+    ) -> None:
+        self._cluster, self._namespace, self._port, self._options = cluster, namespace, port, options
         self._logs = logs
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -38,6 +41,7 @@ class Operator:
                     f"127.0.0.1:{self._port}",
                     f"--backup-image={BACKUP_IMAGE}",
                     "--backup-roles=lastgood-system:lastgood",
+                    *self._options,
                 ],
                 stdout=out,
                 stderr=out,
