@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.lab import Lab, images
+from tests.lab import Lab, go_build, images
 
 
 class Cluster(Protocol):
@@ -116,6 +116,9 @@ class KindCluster:
 
     def tool(self, name: str) -> str:
         found = shutil.which(name)
+        if found is None and name in go_build.products():
+            # Servers that tests start beside the cluster.
+            found = str(go_build.build(name) / name)
         if found is None:
             msg = f"CLUSTER=kind needs {name}: install it, or leave CLUSTER out for the lab"
             raise RuntimeError(msg)
