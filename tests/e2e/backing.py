@@ -46,12 +46,13 @@ def load_images(cluster: Cluster) -> None:
 
 
 def roles() -> list[Object]:
-    """The chart's ClusterRoles of jobs, which the operator binds in each namespace."""
+    """The chart's ClusterRoles of jobs, which the operator binds in each namespace, and the one that a person binds."""
     text = (ROOT / "manifests/install/lastgood.yaml").read_text()
     return [
         body
         for body in yaml.safe_load_all(text)
-        if body["kind"] == "ClusterRole" and body["metadata"]["name"].startswith(f"{ROLES}-backup-")
+        if body["kind"] == "ClusterRole"
+        and body["metadata"]["name"].startswith((f"{ROLES}-backup-", f"{ROLES}-config-restore"))
     ]
 
 

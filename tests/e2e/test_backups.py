@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.demo.cluster import BACKUP_IMAGE
@@ -11,6 +12,7 @@ from tests.e2e.backing import (
     FAR,
     POSTGRES,
     READY,
+    ROLES,
     Bucket,
     Data,
     Looks,
@@ -25,7 +27,7 @@ from tests.e2e.backing import (
 )
 from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
-from tests.e2e.objects import app
+from tests.e2e.objects import app, config_map
 from tests.e2e.operator_process import Operator
 from tests.workers import common_folder, shared
 from tests.workers import number as worker_number
@@ -413,3 +415,29 @@ def test_a_moment_between_two_transactions_comes_back_from_the_log(
     assert done["phase"] == "Succeeded", done
     until(lambda: kube.run(*READY, check=False).returncode == 0, within=120, says="PostgreSQL is there again")
     assert data.sql(CHECKSUM) == checksum
+
+
+def test_declared_objects_come_back_with_the_rights_of_an_account_that_a_person_named(
+    kube: Kube, jobs: None, looks: Looks, operator: Operator
+) -> None:
+    kube.apply(*secrets(Data(kube)), claim("backups"), config_map("rules", rule="old"), config_map("gone", x="1"))
+    declared = schedule({"config": {"resources": ["configmaps", "services"]}})
+    del declared["spec"]["schedule"]["incremental"]
+    kube.apply(declared)
+    _accepted(looks)
+    before = looks.backup("before", within=300)["status"]
+    assert before["phase"] == "Succeeded", before
+    kube.run("delete", "configmap", "gone")
+    kube.apply(config_map("rules", rule="new"))
+    asked: dict[str, Any] = {"to": {"backup": "before"}, "into": {"inPlace": True}, "serviceAccount": "config-restore"}
+    kube.run("create", "serviceaccount", "config-restore")
+    powerless = looks.restore("powerless", **asked)["status"]
+    assert powerless["phase"] == "Failed", powerless
+    assert next(c for c in powerless["conditions"] if c["type"] == "Complete")["reason"] == "ClusterForbidden"
+    assert kube.get("configmap", "gone") is None
+    role = f"--clusterrole={ROLES}-config-restore"
+    kube.run("create", "rolebinding", "config-restore", role, f"--serviceaccount={kube.namespace}:config-restore")
+    back = looks.restore("back", **asked)["status"]
+    assert back["phase"] == "Succeeded", back
+    data = {name: (kube.get("configmap", name) or {})["data"] for name in ("rules", "gone")}
+    assert data == {"rules": {"rule": "old"}, "gone": {"x": "1"}}
