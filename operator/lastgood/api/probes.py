@@ -159,8 +159,8 @@ class PostgresProbe(Model):
     )
 
 
-class RedisProbe(Model):
-    """A connection to Redis and PING, which must be answered by PONG."""
+class RedisServer(Model):
+    """How a Redis server is reached."""
 
     rules: ClassVar[Sequence[Rule]] = (
         one_of("address", "url", what="a plain address, or a Secret with a redis:// or rediss:// URL"),
@@ -175,6 +175,10 @@ class RedisProbe(Model):
         | None
     ) = Field(default=None, description='Host and port of a server without authentication, such as "redis:6379".')
     url: ValueFrom | None = Field(default=None, description='URL, such as "redis://:…@redis:6379/0".')
+
+
+class RedisProbe(RedisServer):
+    """A connection to Redis and PING, which must be answered by PONG."""
 
 
 class Probe(Model):

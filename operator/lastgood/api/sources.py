@@ -14,7 +14,7 @@ from lastgood.api.base import (
     one_of,
     percent_field,
 )
-from lastgood.api.probes import Header, Tls, ValueFrom
+from lastgood.api.probes import Header, RedisServer, Tls, ValueFrom
 
 _BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _URL = Rule(
@@ -156,22 +156,9 @@ class PostgresSource(Model):
     )
 
 
-class RedisSource(Model):
+class RedisSource(RedisServer):
     """A Redis server."""
 
-    rules: ClassVar[Sequence[Rule]] = (
-        one_of("address", "url", what="a plain address, or a Secret with a redis:// or rediss:// URL"),
-    )
-
-    address: (
-        Annotated[
-            str,
-            Field(min_length=3, max_length=259),
-            cel(Rule("self.matches('^[^@/\\\\s]+:[0-9]+$')", 'write host and port, such as "redis:6379"')),
-        ]
-        | None
-    ) = Field(default=None, description='Host and port of a server without authentication, such as "redis:6379".')
-    url: ValueFrom | None = Field(default=None, description='URL, such as "redis://:…@redis:6379/0".')
     measure: Literal["memory", "clients", "latency"] = Field(
         description="memory: used share of maxmemory; clients: of maxclients; latency: of PING."
     )
