@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model, Name, Rule
+from lastgood.api.base import MAP_BY_TYPE, Condition, Model, Name, Rule
 
 
 class BackupSpec(Model):
@@ -48,9 +48,7 @@ class BackupStatus(Model):
 
     observed_generation: int | None = None
     phase: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
-    conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
     method: str = ""
     job: str = Field(default="", description="Job that made it.")
     started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})

@@ -6,9 +6,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lastgood.api.backup_rules import CRON_RULES, SCHEDULE_RULES, ZONE_RULE, each_once
-from lastgood.api.base import Condition, KeyRef, Label, Model, Name, Rule, cel, duration_field, one_of, percent_field
+from lastgood.api.base import (
+    MAP_BY_NAME,
+    MAP_BY_TYPE,
+    Condition,
+    KeyRef,
+    Label,
+    Model,
+    Name,
+    Rule,
+    cel,
+    duration_field,
+    one_of,
+    percent_field,
+)
 from lastgood.api.probes import CertificateSource
-from lastgood.api.repositories import MAP_BY_NAME, Encryption, Repositories, RepositoryState, Retention
+from lastgood.api.repositories import Encryption, Repositories, RepositoryState, Retention
 
 Cron = Annotated[str, Field(min_length=1, max_length=100), cel(*CRON_RULES)]
 """Five fields: minute, hour, day of month, month, day of week."""
@@ -255,9 +268,7 @@ class BackupScheduleStatus(Model):
     """Observed state; written only when something flips or a run has ended."""
 
     observed_generation: int | None = None
-    conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
     method: str = Field(
         default="", description="The method in use: logical, wal, physical, redis, volume, logs, config."
     )

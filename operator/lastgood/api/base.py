@@ -155,6 +155,10 @@ def percent_field(*more: Rule, part: bool = True) -> Any:
     return Field(max_length=12, json_schema_extra={"x-kubernetes-validations": [rule.as_schema() for rule in rules]})
 
 
+MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+"""Of lists whose entries are told apart by that field: a patch of one leaves the others alone."""
+
 Name = Annotated[
     str,
     Field(

@@ -5,13 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Model, Name, Rule, duration_field
+from lastgood.api.base import MAP_BY_NAME, Model, Name, Rule, duration_field
 from lastgood.api.probes import Dependency, Probe
 from lastgood.api.restore import ServerRef
 from lastgood.api.servicestatus import MonitoredServiceStatus
 from lastgood.api.triggers import Triggers
-
-_MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
 class TargetRef(Model):
@@ -149,22 +147,22 @@ class MonitoredServiceSpec(Model):
     )
     suspend: bool = Field(default=False, description="Stop probing and acting; what is remembered stays.")
     probes: Annotated[list[Probe], Field(min_length=1, max_length=16)] = Field(
-        description="All of them must pass.", json_schema_extra=_MAP_BY_NAME
+        description="All of them must pass.", json_schema_extra=MAP_BY_NAME
     )
     depends_on: Annotated[list[Dependency], Field(max_length=16)] = Field(
         default=[],
         description="While one of these is failing, this service is not rolled back: the cause is elsewhere.",
-        json_schema_extra=_MAP_BY_NAME,
+        json_schema_extra=MAP_BY_NAME,
     )
     objectives: Annotated[list[ObjectiveRef], Field(max_length=16)] = Field(
         default=[],
         description="A revision is good only while all of these are met or at risk.",
-        json_schema_extra=_MAP_BY_NAME,
+        json_schema_extra=MAP_BY_NAME,
     )
     backups: Annotated[list[BackupRef], Field(max_length=8)] = Field(
         default=[],
         description="Schedules that back up its data: shown with it, and noted with each good revision.",
-        json_schema_extra=_MAP_BY_NAME,
+        json_schema_extra=MAP_BY_NAME,
     )
     stability: Stability = Field(default=Stability())
     rollback: RollbackPolicy = Field(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lastgood.api.base import (
+    MAP_BY_TYPE,
     Condition,
     Model,
     Rule,
@@ -163,9 +164,7 @@ class ServiceLevelObjectiveStatus(Model):
     """Observed state. How each service stands is in that service's status."""
 
     observed_generation: int | None = None
-    conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
 
 
 class ServiceLevelObjective(Model):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
+from lastgood.api.base import MAP_BY_NAME, KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
 
 _STATUS = r"^([1-5][0-9][0-9](-[1-5][0-9][0-9])?|[1-5]xx)$"
 _HOST = Rule(
@@ -106,9 +106,7 @@ class HttpProbe(Model):
         },
     )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    headers: Annotated[list[Header], Field(max_length=32)] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-    )
+    headers: Annotated[list[Header], Field(max_length=32)] = Field(default=[], json_schema_extra=MAP_BY_NAME)
     body: Annotated[str, Field(max_length=16384)] | None = None
     status_codes: Annotated[
         list[

@@ -1,7 +1,7 @@
 """Where backups are kept: a volume, S3 or sftp, always encrypted."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from lastgood.api.backup_rules import (
     RETENTION_RULE,
     same_key,
 )
-from lastgood.api.base import KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
+from lastgood.api.base import MAP_BY_NAME, KeyRef, Label, Model, Name, Port, Rule, cel, duration_field, one_of
 from lastgood.api.probes import CertificateSource, Host
 
 
@@ -94,7 +94,7 @@ class Repositories(Model):
     primary: Annotated[Repository, cel(PRIMARY_RULE)] = Field(description="Where backups are written first.")
     secondary: Annotated[list[SecondaryRepository], Field(max_length=4)] = Field(
         default=[],
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=MAP_BY_NAME,
         description="Each with a state of its own: a dead one neither loses the backup nor hides.",
     )
 
@@ -130,5 +130,3 @@ class Retention(Model):
 
 
 RepositoryState = Literal["Ready", "Behind", "Failed", "Unknown"]
-
-MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}

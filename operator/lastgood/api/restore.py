@@ -7,8 +7,19 @@ from pydantic import Field
 
 from lastgood.api.backup_rules import RELATIVE_RULE, each_once, unchanged
 from lastgood.api.backupschedule import SqlAssertion
-from lastgood.api.base import Condition, KeyRef, Label, Model, Name, Rule, cel, duration_field, one_of
-from lastgood.api.repositories import MAP_BY_NAME
+from lastgood.api.base import (
+    MAP_BY_NAME,
+    MAP_BY_TYPE,
+    Condition,
+    KeyRef,
+    Label,
+    Model,
+    Name,
+    Rule,
+    cel,
+    duration_field,
+    one_of,
+)
 
 # With "format: date-time" the server would take times without a zone, and give rules no text.
 _TIME = Rule(
@@ -194,9 +205,7 @@ class RestoreStatus(Model):
 
     observed_generation: int | None = None
     phase: Literal["Pending", "AwaitingApproval", "Waiting", "Running", "Succeeded", "Failed", "Refused"] = "Pending"
-    conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
     steps: list[RestoreStep] = Field(default=[], json_schema_extra=MAP_BY_NAME)
     backup: str = Field(default="", description="Backup that is restored.")
     point: str | None = Field(default=None, json_schema_extra={"format": "date-time"})

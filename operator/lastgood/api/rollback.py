@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model, Name, Rule, one_of
+from lastgood.api.base import MAP_BY_NAME, MAP_BY_TYPE, Condition, Model, Name, Rule, one_of
 from lastgood.api.servicestatus import ConfigRef
 
 
@@ -107,12 +107,8 @@ class RollbackStatus(Model):
 
     observed_generation: int | None = None
     phase: Literal["Pending", "AwaitingApproval", "Running", "Succeeded", "Failed", "Refused", "DryRun"] = "Pending"
-    conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    )
-    steps: list[Step] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-    )
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
+    steps: list[Step] = Field(default=[], json_schema_extra=MAP_BY_NAME)
     from_: RevisionRef | None = Field(default=None, alias="from")
     to: RevisionRef | None = None
     diff: str = Field(default="", max_length=16384, description="What the rollback changes in the pod template.")

@@ -1,13 +1,11 @@
 """Observed state of a MonitoredService."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Condition, Model
+from lastgood.api.base import MAP_BY_NAME, MAP_BY_TYPE, Condition, Model
 
-_MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-_MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 SIGNALS = 16
 """Signals that may stand of one service at a time."""
 
@@ -128,10 +126,10 @@ class MonitoredServiceStatus(Model):
     """Observed state; written only when something flips."""
 
     observed_generation: int | None = None
-    conditions: list[Condition] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
+    conditions: list[Condition] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
     health: HealthStatus | None = None
-    probes: list[ProbeStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
-    objectives: list[ObjectiveStatus] = Field(default=[], json_schema_extra=_MAP_BY_NAME)
+    probes: list[ProbeStatus] = Field(default=[], json_schema_extra=MAP_BY_NAME)
+    objectives: list[ObjectiveStatus] = Field(default=[], json_schema_extra=MAP_BY_NAME)
     trigger_runs: list[str] = Field(
         default=[], description='"kind/objective/threshold=time" since when a trigger\'s condition holds.'
     )

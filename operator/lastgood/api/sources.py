@@ -1,22 +1,13 @@
 """Where a ServiceLevelObjective's observations come from."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import (
-    Label,
-    Model,
-    Port,
-    Rule,
-    cel,
-    one_of,
-    percent_field,
-)
+from lastgood.api.base import MAP_BY_NAME, Label, Model, Port, Rule, cel, one_of, percent_field
 from lastgood.api.probes import Header, RedisServer, Tls, ValueFrom
 
-_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _URL = Rule(
     "self.matches('^https?://[^/?#@\\\\s]+([/?#]\\\\S*)?$')",
     'write an absolute URL without user name or password, such as "http://prometheus.monitoring:9090"; '
@@ -105,7 +96,7 @@ class PrometheusSource(Model):
     bearer_token: ValueFrom | None = Field(default=None, description="Sent as Authorization: Bearer.")
     basic_auth: BasicAuth | None = Field(default=None, description="Sent as Authorization: Basic.")
     headers: Annotated[list[Header], Field(max_length=16)] = Field(
-        default=[], description='Such as "X-Scope-OrgID".', json_schema_extra=_BY_NAME
+        default=[], description='Such as "X-Scope-OrgID".', json_schema_extra=MAP_BY_NAME
     )
     tls: Tls | None = None
 
@@ -178,7 +169,7 @@ class JsonSource(Model):
         description="JSONPath of what that is a part of: the value is then the share, such as of tasks that were begun "
         "those that were completed. While that is 0 there is none.",
     )
-    headers: Annotated[list[Header], Field(max_length=16)] = Field(default=[], json_schema_extra=_BY_NAME)
+    headers: Annotated[list[Header], Field(max_length=16)] = Field(default=[], json_schema_extra=MAP_BY_NAME)
     tls: Tls | None = None
 
 

@@ -1,13 +1,10 @@
 """What starts a rollback of a MonitoredService."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lastgood.api.base import Model, Name, duration_field, percent_field
-
-_MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-_MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+from lastgood.api.base import MAP_BY_NAME, MAP_BY_TYPE, Model, Name, duration_field, percent_field
 
 
 class HealthFailing(Model):
@@ -77,9 +74,9 @@ class Triggers(Model):
     error_rate: ErrorRate | None = None
     degradation: Degradation | None = None
     objectives: Annotated[list[ObjectiveTrigger], Field(max_length=16)] = Field(
-        default=[], json_schema_extra=_MAP_BY_NAME
+        default=[], json_schema_extra=MAP_BY_NAME
     )
     burn_rates: Annotated[list[BurnRateTrigger], Field(max_length=16)] = Field(
-        default=[], json_schema_extra=_MAP_BY_NAME
+        default=[], json_schema_extra=MAP_BY_NAME
     )
-    signals: Annotated[list[SignalTrigger], Field(max_length=2)] = Field(default=[], json_schema_extra=_MAP_BY_TYPE)
+    signals: Annotated[list[SignalTrigger], Field(max_length=2)] = Field(default=[], json_schema_extra=MAP_BY_TYPE)
