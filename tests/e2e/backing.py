@@ -56,6 +56,18 @@ def roles() -> list[Object]:
     ]
 
 
+def install(cluster: Cluster) -> None:
+    """All that backups take besides an operator: the images on the node, and the ClusterRoles of their jobs."""
+    load_images(cluster)
+    Kube(cluster.tool("kubectl"), cluster.kubeconfig, "default").apply(*roles())
+
+
+def node_address(kube: Kube) -> str:
+    """Of what listens in the node's network, for pods and operators."""
+    addresses = kube.all("nodes")[0]["status"]["addresses"]
+    return str(next(a["address"] for a in addresses if a["type"] == "InternalIP"))
+
+
 def secret(name: str, **data: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
@@ -133,8 +145,7 @@ class Bucket:
 
     def __init__(self, cluster: Cluster, kube: Kube, folder: Path, port: int) -> None:
         self._cluster, self._folder, self._port = cluster, folder, port
-        addresses = kube.all("nodes")[0]["status"]["addresses"]
-        self._node = next(a["address"] for a in addresses if a["type"] == "InternalIP")
+        self._node = node_address(kube)
         self._process: subprocess.Popen[bytes] | None = None
         (folder / self.NAME).mkdir(parents=True, exist_ok=True)
 

@@ -18,8 +18,7 @@ from tests.e2e.backing import (
     Looks,
     bucket,
     claim,
-    load_images,
-    roles,
+    install,
     schedule,
     secret,
     secrets,
@@ -42,8 +41,7 @@ def jobs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The image of jobs on the node, and their ClusterRoles."""
 
     def up() -> bool:
-        load_images(cluster)
-        Kube(cluster.tool("kubectl"), cluster.kubeconfig, "default").apply(*roles())
+        install(cluster)
         return False
 
     with shared(common_folder(tmp_path_factory) / "backups", up=up, down=lambda: None):

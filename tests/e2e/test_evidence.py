@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.backing import node_address
 from tests.e2e.cluster import Cluster
 from tests.e2e.kube import Kube, until
 from tests.e2e.objects import app, service
@@ -106,9 +107,7 @@ class Prometheus:
 
     def __init__(self, cluster: Cluster, kube: Kube, folder: Path, port: int) -> None:
         self._cluster, self._folder, self._port = cluster, folder, port
-        addresses = kube.all("nodes")[0]["status"]["addresses"]
-        node = next(a["address"] for a in addresses if a["type"] == "InternalIP")
-        self.url = f"http://{node}:{port}"
+        self.url = f"http://{node_address(kube)}:{port}"
         (folder / "prometheus.yml").write_text(CONFIG % port)
         self._process: subprocess.Popen[bytes] | None = None
 

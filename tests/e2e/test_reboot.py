@@ -11,8 +11,7 @@ from tests.e2e.backing import (
     Data,
     Looks,
     claim,
-    load_images,
-    roles,
+    install,
     schedule,
     secrets,
     server,
@@ -34,8 +33,7 @@ def cluster() -> Iterator[LabCluster]:
     cluster = LabCluster("reboot")
     try:
         prepare(cluster)
-        load_images(cluster)
-        Kube(cluster.tool("kubectl"), cluster.kubeconfig, "default").apply(*roles())
+        install(cluster)
         yield cluster
     finally:
         cluster.down()
