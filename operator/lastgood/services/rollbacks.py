@@ -8,14 +8,12 @@ from typing import Any, cast
 
 import structlog
 
-from lastgood.domain.clock import from_text, to_text
-from lastgood.domain.decide import Condition
 from lastgood.domain.model import Good, Memory, TargetSeen
 from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import difference
 from lastgood.domain.rollback import STEPS, Do, Next, advance
-from lastgood.domain.status import configs_to_status, merge_conditions
+from lastgood.domain.rollbackstatus import end_change, identified, step_change
 from lastgood.services.ahead import Ahead, Facts, at_once, gather
 from lastgood.services.datapart import DataPart
 from lastgood.services.events import Events
@@ -131,25 +129,8 @@ class Rollbacks:
         target: Good,
         ahead: Ahead,
     ) -> Object:
-        before = {
-            "key": seen.key,
-            "revision": seen.revision,
-            "version": seen.label,
-            "templateHash": seen.template_hash,
-            "replicas": seen.replicas,
-            "configs": configs_to_status(seen.configs),
-        }
-        after = {
-            "key": target.key,
-            "revision": target.revision,
-            "version": target.label,
-            "templateHash": target.template_hash,
-            "replicas": seen.replicas,
-            "snapshot": target.snapshot,
-            "configs": configs_to_status(target.configs),
-        }
         todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
-        fields = {"from": before, "to": after, "startedAt": to_text(time.time()), "phase": "Running"}
+        fields = identified(seen, target, time.time())
         written, name = await at_once(
             self._tell(body, todo, "Done", **fields),
             self._revisions.snapshot(service, seen, deployment, purpose="before-rollback"),
@@ -278,26 +259,9 @@ class Rollbacks:
 
     async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:
         """Write one step, only when it says something new."""
-        status = body.get("status") or {}
-        now = time.time()
-        steps = {s["name"]: dict(s) for s in status.get("steps") or ()}
-        for name in STEPS:
-            steps.setdefault(name, {"name": name, "state": "Pending", "message": ""})
-        step = {"name": todo.step, "state": state, "message": todo.message, "at": to_text(now)}
-        fields.setdefault("phase", "Running")
-        old = steps[todo.step]
-        if (old["state"], old.get("message")) == (state, todo.message) and status.get("phase") == fields["phase"]:
+        change = step_change(body, todo, state, fields, time.time())
+        if change is None:
             return body
-        steps[todo.step] = step
-        condition = Condition("Complete", "False", todo.reason or todo.step, todo.message)
-        change = {
-            "observedGeneration": body["metadata"].get("generation"),
-            "steps": [steps[n] for n in STEPS],
-            "conditions": merge_conditions(
-                status.get("conditions") or (), [condition], body["metadata"].get("generation", 1), now
-            ),
-            **fields,
-        }
         _log.info("rollback", rollback=body["metadata"]["name"], step=todo.step, state=state, message=todo.message)
         written = await self._write(body, change)
         if state == "Done" or todo.do is Do.AWAIT_APPROVAL:
@@ -305,34 +269,9 @@ class Rollbacks:
         return written
 
     async def _end(self, body: Object, todo: Next, service: Service | None, phase: str) -> Object:
-        status = body.get("status") or {}
-        now = time.time()
-        steps = {s["name"]: dict(s) for s in status.get("steps") or ()}
-        good = phase in {"Succeeded", "DryRun"}
-        message = todo.message
-        if phase == "Succeeded":
-            origin = (status.get("from") or {}).get("version", "")
-            took = now - from_text(status["startedAt"]) if status.get("startedAt") else 0.0
-            message = f"went back from {origin} to {(status.get('to') or {}).get('version', '')} in {took:.0f}s"
-            message += todo.message
-        ended = {"name": todo.step, "state": "Done" if good else "Failed", "message": message, "at": to_text(now)}
-        if phase == "Refused":
-            ended["state"] = "Skipped"
-        steps[todo.step] = ended
-        for name in STEPS:
-            if steps.get(name, {}).get("state") in {None, "Pending", "Running"}:
-                steps[name] = {"name": name, "state": "Skipped", "message": ""}
-        reason = todo.reason or phase
-        condition = Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message)
-        change = {
-            "observedGeneration": body["metadata"].get("generation"),
-            "phase": phase,
-            "finishedAt": to_text(now),
-            "steps": [steps[n] for n in STEPS],
-            "conditions": merge_conditions(
-                status.get("conditions") or (), [condition], body["metadata"].get("generation", 1), now
-            ),
-        }
+        change = end_change(body, todo, phase, time.time())
+        (condition,) = (c for c in change["conditions"] if c["type"] == "Complete")
+        reason, message, good = condition["reason"], condition["message"], phase in {"Succeeded", "DryRun"}
         self._metrics.rollbacks.labels(phase, reason).inc()
         log = _log.info if good else _log.warning
         log("rollback ended", rollback=body["metadata"]["name"], phase=phase, reason=reason, message=message)
