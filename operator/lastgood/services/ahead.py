@@ -33,6 +33,8 @@ class Facts:
     """ControllerRevision of the good revision, until the patch."""
     problem: str = ""
     """What keeps it from being used."""
+    snapshot: tuple[str, str] = ("", "")
+    """Key of what runs, and the ControllerRevision that holds it, where that was made already."""
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from lastgood.domain.model import Good, Memory, TargetSeen
 from lastgood.domain.observed import sketch
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import difference
-from lastgood.domain.rollback import STEPS, Do, Next, advance
-from lastgood.domain.rollbackstatus import end_change, identified, step_change
+from lastgood.domain.rollback import STEPS, Do, Next, RollbackSeen, advance
+from lastgood.domain.rollbackstatus import Change, both, end_change, identified, step_change
 from lastgood.services.ahead import Ahead, Facts, at_once, gather
 from lastgood.services.datapart import DataPart
 from lastgood.services.events import Events
@@ -31,6 +31,11 @@ DATA_SECONDS = 5.0
 """How often a Rollback looks that waits for its Restores and hears nothing of them."""
 
 
+def _waits(rollback: RollbackSeen) -> bool:
+    """Whether something stands between what is prepared and the patch: a person's word, or the data's way back."""
+    return rollback.data or (rollback.needs_approval and rollback.approval != "Approved")
+
+
 class Rollbacks:
     """Executor of Rollback objects."""
 
@@ -41,8 +46,16 @@ class Rollbacks:
         self._put_back = PutBack(cluster, table, revisions.copies)
 
     async def first_look(self, body: Object, service: Service) -> Facts:
-        """What the first step of a Rollback is judged by, read while it is being written. Raises ClusterError."""
-        return await gather(self._revisions, rollback_seen(body), service)
+        """What the first step of a Rollback is judged by, read while it is being written. Raises ClusterError.
+
+        What runs is kept then, too, where nothing will be waited for: what comes first is ready for one write.
+        """
+        rollback = rollback_seen(body)
+        facts = await gather(self._revisions, rollback, service)
+        if facts.seen is None or facts.deployment is None or facts.seen.key != rollback.bad_key or _waits(rollback):
+            return facts
+        name = await self._revisions.snapshot(service, facts.seen, facts.deployment, purpose="before-rollback")
+        return replace(facts, snapshot=(facts.seen.key, name))
 
     async def carry_on(
         self,
@@ -56,7 +69,7 @@ class Rollbacks:
         ``told`` is a write of the service's own status: nothing is put back before it has succeeded. ``facts`` are what
         `first_look` has just read.
         """
-        ahead = Ahead(facts)
+        ahead = Ahead(facts, facts.snapshot if facts else ("", ""))
         for _ in range(len(STEPS) + _TRIES):
             rollback = rollback_seen(body, await self._data.parts(body))
             facts = ahead.take() or (await gather(self._revisions, rollback, service) if service else Facts())
@@ -131,6 +144,14 @@ class Rollbacks:
     ) -> Object:
         todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
         fields = identified(seen, target, time.time())
+        if ahead.snapshot[0] == seen.key and not facts.problem and not _waits(rollback_seen(body)):
+            # Nothing stands between the two steps: one write tells of both.
+            said = step_change(body, todo, "Done", fields, time.time()) or {}
+            drafted = {**body, "status": both(body.get("status") or {}, said)}
+            second = replace(todo, step="Prepared")
+            return await self._prepare(
+                drafted, second, service, facts, seen, deployment, target, ahead, first=(todo, said)
+            )
         written, name = await at_once(
             self._tell(body, todo, "Done", **fields),
             self._revisions.snapshot(service, seen, deployment, purpose="before-rollback"),
@@ -150,7 +171,9 @@ class Rollbacks:
         deployment: Object,
         target: Good,
         ahead: Ahead,
+        first: tuple[Next, Change] | None = None,
     ) -> Object:
+        """Step Prepared; ``first`` is the step before it where that is not written yet, and its change."""
         if facts.problem:
             return await self._config_gone(body, todo, service, target, facts.problem)
         key, name = ahead.snapshot
@@ -167,9 +190,9 @@ class Rollbacks:
             fields["restores"] = await self._data.begin(body, service, target)
             told += f"; data goes back by {', '.join(fields['restores']) or 'nothing: no backup point was noted'}"
         todo = replace(todo, message=told)
-        telling = self._tell(body, todo, "Done", **fields)
+        telling = self._tell(body, todo, "Done", first, **fields)
         rollback = rollback_seen(body)
-        if rollback.data or (rollback.needs_approval and rollback.approval != "Approved"):
+        if _waits(rollback):
             return await telling
         written, ahead.facts, ahead.rehearsed = await at_once(
             telling,
@@ -257,15 +280,23 @@ class Rollbacks:
         newest = await self._cluster.get("deployments", service.key[0], service.plan.target)
         return newest is None or newest["metadata"]["resourceVersion"] != deployment["metadata"]["resourceVersion"]
 
-    async def _tell(self, body: Object, todo: Next, state: str, **fields: Any) -> Object:
-        """Write one step, only when it says something new."""
+    async def _tell(
+        self, body: Object, todo: Next, state: str, first: tuple[Next, Change] | None = None, **fields: Any
+    ) -> Object:
+        """Write one step, only when it says something new; ``first`` is one before it that goes into the same write."""
         change = step_change(body, todo, state, fields, time.time())
         if change is None:
             return body
-        _log.info("rollback", rollback=body["metadata"]["name"], step=todo.step, state=state, message=todo.message)
+        steps = [(todo, state)]
+        if first is not None:
+            steps, change = [(first[0], "Done"), *steps], both(first[1], change)
+        for step, now in steps:
+            name = body["metadata"]["name"]
+            _log.info("rollback", rollback=name, step=step.step, state=now, message=step.message)
         written = await self._write(body, change)
-        if state == "Done" or todo.do is Do.AWAIT_APPROVAL:
-            self._events.tell(written, "Normal", todo.reason or todo.step, todo.message)
+        for step, now in steps:
+            if now == "Done" or step.do is Do.AWAIT_APPROVAL:
+                self._events.tell(written, "Normal", step.reason or step.step, step.message)
         return written
 
     async def _end(self, body: Object, todo: Next, service: Service | None, phase: str) -> Object:

@@ -108,7 +108,8 @@ class World:
         self.api, self.table, metrics = Api(), Table(), Metrics()
         cluster: Any = self.api
         revisions = Revisions(cluster, self.table)
-        self.rollbacks = Rollbacks(cluster, self.table, revisions, metrics, Events(cluster))
+        self.events = Events(cluster)
+        self.rollbacks = Rollbacks(cluster, self.table, revisions, metrics, self.events)
         self.service = Service(("shop", "app"), "s", 1, plan(target="app", restore_config_maps=False), b"", {})
         self.table.put_service(self.service)
         self.revisions = revisions
@@ -278,3 +279,76 @@ async def test_restarted_at_any_turn_it_patches_once() -> None:
         await world.rollbacks.carry_on(again, world.service)
         assert world.image == "app:v1"
         assert world.api.log.count("patch") == 1, (turns, world.api.log)
+
+
+async def at_once_begun(world: World, body: Object) -> Object:
+    """A Rollback that is written while its first look is taken, and carried on with what that saw."""
+    facts = await world.rollbacks.first_look(body, world.service)
+    assert "create controllerrevisions" in world.api.log
+    after, _ = await world.rollbacks.carry_on(body, world.service, None, facts)
+    return after
+
+
+async def test_one_write_tells_of_what_was_ready_when_it_began() -> None:
+    world = World()
+    told: list[tuple[str, str]] = []
+    world.events.tell = lambda _regarding, _kind, reason, message: told.append((reason, message))  # type: ignore[method-assign]
+    after = await at_once_begun(world, await world.prepare())
+
+    assert world.image == "app:v1"
+    assert "status Identified" not in world.api.log
+    assert world.api.log.index("status Prepared") < world.api.log.index("patch")
+    assert [reason for reason, _ in told] == ["Identified", "Prepared", "Executed"]
+    status = after["status"]
+    assert [(step["name"], step["state"]) for step in status["steps"][:3]] == [
+        ("Identified", "Done"),
+        ("Prepared", "Done"),
+        ("Executed", "Done"),
+    ]
+    assert status["steps"][0]["message"] == "v1 (revision 1) was seen to be good"
+    assert status["from"]["snapshot"] in status["steps"][1]["message"]
+    assert status["from"]["templateHash"]
+    assert status["to"]["snapshot"] == world.service.memory.ledger[0].snapshot
+    assert status["startedAt"]
+    assert "app:v1" in str(status["diff"])
+    kept = world.api.objects["controllerrevisions", status["from"]["snapshot"]]
+    assert kept["data"]["template"]["spec"]["containers"][0]["image"] == "app:v2"
+
+
+async def test_begun_at_once_and_restarted_at_any_turn_it_patches_once() -> None:
+    for turns in range(9):
+        world = World()
+        body = await world.prepare()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout((turns + 0.5) * TURN):
+                await at_once_begun(world, body)
+        again = copy.deepcopy(world.api.objects["rollbacks", "back"])
+        await world.rollbacks.carry_on(again, world.service)
+        assert world.image == "app:v1"
+        assert world.api.log.count("patch") == 1, (turns, world.api.log)
+
+
+async def test_begun_at_once_a_release_meanwhile_is_left_alone() -> None:
+    for verb in ("status rollbacks", "dry-run", "patch"):
+        world = World()
+        body = await world.prepare()
+
+        def release(seen: str, _: Any, world: World = world, verb: str = verb) -> None:
+            if seen == verb and world.image == "app:v2":
+                world.api.put("deployments", deployment("v3"))
+
+        world.api.during = release
+        await at_once_begun(world, body)
+        assert world.image == "app:v3"
+        assert world.failed == "Superseded"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"needsApproval": True}, {"trigger": {"badKey": "of-another-revision", "targetKey": "x"}}]
+)
+async def test_what_waits_or_no_longer_applies_keeps_nothing_at_the_first_look(changed: Object) -> None:
+    world = World()
+    body = await world.prepare()
+    facts = await world.rollbacks.first_look({**body, "spec": {**body["spec"], **changed}}, world.service)
+    assert facts.snapshot == ("", "")
+    assert world.api.log == []
