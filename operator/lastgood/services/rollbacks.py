@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import structlog
@@ -29,6 +29,32 @@ _TRIES = 5
 _NOTHING = Memory()
 DATA_SECONDS = 5.0
 """How often a Rollback looks that waits for its Restores and hears nothing of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step about to be carried out, and what it was judged by."""
+
+    body: Object
+    todo: Next
+    service: Service
+    facts: Facts
+    seen: TargetSeen
+    deployment: Object
+    target: Good
+    ahead: Ahead
+    told: asyncio.Future[None] | None
+
+    def patch(self) -> list[Object]:
+        """What puts the good template back."""
+        from_key = (self.body.get("status") or {}).get("from", {}).get("key", "")
+        only_configs = self.seen.template_hash == self.target.template_hash and from_key != self.target.key
+        return template_patch(self.deployment, self.facts.kept, self.body, self.target, restart=only_configs)
+
+    def changed_configs(self) -> list[str]:
+        """ConfigMaps that are to be put back."""
+        now = {c.name: c.hash for c in self.seen.configs if c.kind == "ConfigMap"}
+        return [c.name for c in self.target.configs if c.kind == "ConfigMap" and now.get(c.name) != c.hash]
 
 
 def _waits(rollback: RollbackSeen) -> bool:
@@ -109,95 +135,69 @@ class Rollbacks:
             if todo.do is Do.REFUSE:
                 return await self._end(body, todo, service, "Refused")
             return await self._end(body, todo, service, "Failed")
-        target = todo.target
+        step = _Step(body, todo, service, facts, seen, deployment, todo.target, ahead, told)
         match todo.do:
             case Do.IDENTIFY:
-                return await self._identify(body, todo, service, facts, seen, deployment, target, ahead)
+                return await self._identify(step)
             case Do.PREPARE:
-                return await self._prepare(body, todo, service, facts, seen, deployment, target, ahead)
+                return await self._prepare(step)
             case Do.ADOPT:
-                message = f"the patch to {target.label} had been accepted before"
-                todo = replace(todo, message=message)
+                message = f"the patch to {step.target.label} had been accepted before"
                 generation = deployment["metadata"]["generation"]
-                return await self._tell(body, todo, "Done", patchedGeneration=generation)
+                return await self._tell(body, replace(todo, message=message), "Done", patchedGeneration=generation)
             case Do.EXECUTE | Do.REHEARSE:
-                return await self._patch(body, todo, service, facts, seen, deployment, target, ahead, told)
+                return await self._patch(step)
             case Do.VALIDATE:
                 count = len(service.memory.probes)
-                todo = replace(todo, message=f"rollout of {target.label} complete and {count} of {count} probes green")
-                return await self._tell(body, todo, "Done")
+                message = f"rollout of {step.target.label} complete and {count} of {count} probes green"
+                return await self._tell(body, replace(todo, message=message), "Done")
             case Do.DOCUMENT:
                 return await self._end(body, todo, service, "Succeeded")
             case _:
                 return await self._end(body, todo, service, "Failed")
 
-    async def _identify(
-        self,
-        body: Object,
-        todo: Next,
-        service: Service,
-        facts: Facts,
-        seen: TargetSeen,
-        deployment: Object,
-        target: Good,
-        ahead: Ahead,
-    ) -> Object:
-        todo = replace(todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
+    async def _identify(self, step: _Step) -> Object:
+        body, seen, target, facts, ahead = step.body, step.seen, step.target, step.facts, step.ahead
+        todo = replace(step.todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
         fields = identified(seen, target, time.time())
         if ahead.snapshot[0] == seen.key and not facts.problem and not _waits(rollback_seen(body)):
             # Nothing stands between the two steps: one write tells of both.
             said = step_change(body, todo, "Done", fields, time.time()) or {}
             drafted = {**body, "status": both(body.get("status") or {}, said)}
-            second = replace(todo, step="Prepared")
-            return await self._prepare(
-                drafted, second, service, facts, seen, deployment, target, ahead, first=(todo, said)
-            )
+            second = replace(step, body=drafted, todo=replace(todo, step="Prepared"))
+            return await self._prepare(second, first=(todo, said))
         written, name = await at_once(
             self._tell(body, todo, "Done", **fields),
-            self._revisions.snapshot(service, seen, deployment, purpose="before-rollback"),
+            self._revisions.snapshot(step.service, seen, step.deployment, purpose="before-rollback"),
         )
         ahead.snapshot = (seen.key, name)
         # What is prepared is read again before it is carried out.
         ahead.facts = facts
         return cast("Object", written)
 
-    async def _prepare(
-        self,
-        body: Object,
-        todo: Next,
-        service: Service,
-        facts: Facts,
-        seen: TargetSeen,
-        deployment: Object,
-        target: Good,
-        ahead: Ahead,
-        first: tuple[Next, Change] | None = None,
-    ) -> Object:
+    async def _prepare(self, step: _Step, first: tuple[Next, Change] | None = None) -> Object:
         """Step Prepared; ``first`` is the step before it where that is not written yet, and its change."""
+        body, service, facts, ahead = step.body, step.service, step.facts, step.ahead
         if facts.problem:
-            return await self._config_gone(body, todo, service, target, facts.problem)
+            return await self._config_gone(step)
         key, name = ahead.snapshot
-        if key != seen.key:
-            name = await self._revisions.snapshot(service, seen, deployment, purpose="before-rollback")
-        diff = difference(deployment["spec"]["template"], facts.kept["data"]["template"])
-        changed = self._changed_configs(seen, target)
-        told = f"the running state is kept in ControllerRevision {name}"
-        if changed:
-            told += f"; ConfigMaps to put back: {', '.join(changed)}"
+        if key != step.seen.key:
+            name = await self._revisions.snapshot(service, step.seen, step.deployment, purpose="before-rollback")
+        diff = difference(step.deployment["spec"]["template"], facts.kept["data"]["template"])
+        message = f"the running state is kept in ControllerRevision {name}"
+        if changed := step.changed_configs():
+            message += f"; ConfigMaps to put back: {', '.join(changed)}"
         fields: dict[str, Any] = {"diff": diff, "from": {"snapshot": name}}
-        if rollback_seen(body).data and not body["spec"].get("dryRun"):
-            # Created before they are noted: killed in between, the same names are found again and adopted.
-            fields["restores"] = await self._data.begin(body, service, target)
-            told += f"; data goes back by {', '.join(fields['restores']) or 'nothing: no backup point was noted'}"
-        todo = replace(todo, message=told)
-        telling = self._tell(body, todo, "Done", first, **fields)
         rollback = rollback_seen(body)
+        if rollback.data and not rollback.dry_run:
+            # Created before they are noted: killed in between, the same names are found again and adopted.
+            fields["restores"] = await self._data.begin(body, service, step.target)
+            message += f"; data goes back by {', '.join(fields['restores']) or 'nothing: no backup point was noted'}"
+        telling = self._tell(body, replace(step.todo, message=message), "Done", first, **fields)
         if _waits(rollback):
             return await telling
         written, ahead.facts, ahead.rehearsed = await at_once(
-            telling,
-            gather(self._revisions, rollback, service, facts),
-            self._rehearse(service, self._patch_of(body, facts, seen, deployment, target)),
+            telling, gather(self._revisions, rollback, service, facts), self._rehearse(service, step.patch())
         )
         return cast("Object", written)
 
@@ -209,55 +209,33 @@ class Rollbacks:
             return None
         return patch
 
-    @staticmethod
-    def _patch_of(body: Object, facts: Facts, seen: TargetSeen, deployment: Object, target: Good) -> list[Object]:
-        from_key = (body.get("status") or {}).get("from", {}).get("key", "")
-        only_configs = seen.template_hash == target.template_hash and from_key != target.key
-        return template_patch(deployment, facts.kept, body, target, restart=only_configs)
+    async def _config_gone(self, step: _Step) -> Object:
+        message = f"{step.target.label} needs {step.facts.problem}, which does not exist"
+        todo = replace(step.todo, reason="ConfigGone", message=message)
+        return await self._end(step.body, todo, step.service, "Failed")
 
-    @staticmethod
-    def _changed_configs(seen: TargetSeen, target: Good) -> list[str]:
-        now = {c.name: c.hash for c in seen.configs if c.kind == "ConfigMap"}
-        return [c.name for c in target.configs if c.kind == "ConfigMap" and now.get(c.name) != c.hash]
-
-    async def _config_gone(self, body: Object, todo: Next, service: Service, target: Good, problem: str) -> Object:
-        text = f"{target.label} needs {problem}, which does not exist"
-        return await self._end(body, replace(todo, reason="ConfigGone", message=text), service, "Failed")
-
-    async def _patch(
-        self,
-        body: Object,
-        todo: Next,
-        service: Service,
-        facts: Facts,
-        seen: TargetSeen,
-        deployment: Object,
-        target: Good,
-        ahead: Ahead,
-        told: asyncio.Future[None] | None,
-    ) -> Object:
-        rehearse = todo.do is Do.REHEARSE
+    async def _patch(self, step: _Step) -> Object:
+        body, todo, service, target, facts = step.body, step.todo, step.service, step.target, step.facts
         if facts.problem:
-            return await self._config_gone(body, todo, service, target, facts.problem)
-        patch = self._patch_of(body, facts, seen, deployment, target)
+            return await self._config_gone(step)
+        patch = step.patch()
         namespace, name = service.key[0], service.plan.target
         try:
             # It names the version that it was made for: the same patch is the same question.
-            if patch != ahead.rehearsed:
+            if patch != step.ahead.rehearsed:
                 await self._cluster.json_patch("deployments", namespace, name, patch, dry_run=True)
         except ClusterError as error:
-            if error.status in _CONFLICT and await self._moved(service, deployment):
+            if error.status in _CONFLICT and await self._moved(service, step.deployment):
                 return body
             if error.status in {400, 403, 422}:
-                return await self._end(
-                    body, replace(todo, reason="PatchRefused", message=str(error)), service, "Failed"
-                )
+                todo = replace(todo, reason="PatchRefused", message=str(error))
+                return await self._end(body, todo, service, "Failed")
             raise
-        if rehearse:
+        if todo.do is Do.REHEARSE:
             text = f"the API server would accept the patch to {target.label}; nothing was changed"
             return await self._end(body, replace(todo, message=text), service, "DryRun")
-        if told is not None:
-            await told
+        if step.told is not None:
+            await step.told
         problem = await self._put_back.configuration(service, target, facts.kept)
         if problem:
             todo = replace(todo, reason="ConfigNotRestored", message=problem)
