@@ -12,12 +12,25 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.kube import PATIENCE, until
+from tests.warm import Warm
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _begun(
+    arguments: list[str], environment: dict[str, str], log: Path, prefix: Sequence[str]
+) -> "Warm | subprocess.Popen[bytes]":
+    if not prefix:
+        return Warm(arguments, environment, log)
+    # Another program is to start it, which cannot be given a process that runs.
+    command = [*prefix, sys.executable, "-m", "lastgood.cli.main", *arguments]
+    path = "operator" + os.pathsep + environment.get("PYTHONPATH", "")
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, env={**environment, "PYTHONPATH": path})
 
 
 class Operator:
@@ -34,17 +47,10 @@ class Operator:
     ) -> None:
         self._log = log
         self.url = f"http://127.0.0.1:{free_port()}"
-        command = [*prefix, sys.executable, "-m", "lastgood.cli.main", "run"]
-        command += ["--kubeconfig", str(kubeconfig)] if kubeconfig else []
-        command += ["--namespaces", namespace, "--lease-namespace", namespace, "--listen", self.url[7:]]
-        path = "operator" + os.pathsep + os.environ.get("PYTHONPATH", "")
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [*command, "--allow-loopback", *options],
-                stdout=out,
-                stderr=out,
-                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
-            )
+        arguments = ["run", *(["--kubeconfig", str(kubeconfig)] if kubeconfig else [])]
+        arguments += ["--namespaces", namespace, "--lease-namespace", namespace, "--listen", self.url[7:]]
+        arguments += ["--allow-loopback", *options]
+        self._process = _begun(arguments, {**os.environ, **(environment or {})}, log, prefix)
 
     @property
     def running(self) -> bool:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from tests.integration.cluster import Cluster, Object
 from tests.integration.process import Operator
 from tests.integration.restoring import restore, schedule
 from tests.lab import Lab
+from tests.warm import Warm
 
 from lastgood.api.backupjob import JobResult
 from lastgood.domain.backups.ports import Places
@@ -132,8 +132,8 @@ class Pods:
         folder = self.installed.folder / pod["metadata"]["name"]
         folder.mkdir()
         (folder / "spec.json").write_text(spec)
-        command = [
-            *(sys.executable, "-m", "lastgood.cli.main", "job"),
+        arguments = [
+            "job",
             *("--spec", str(folder / "spec.json"), "--result", str(folder / "result")),
             *("--credentials", str(self.places.credentials), "--volumes", str(self.places.volumes)),
         ]
@@ -142,24 +142,16 @@ class Pods:
             for v in pod["spec"]["volumes"]
             for s in (v.get("projected") or {}).get("sources", ())
         ):
-            command += ["--kubeconfig", str(self.installed.kubeconfig(pod["spec"]["serviceAccountName"]))]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "operator", "JOB_NAME": job}
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+            arguments += ["--kubeconfig", str(self.installed.kubeconfig(pod["spec"]["serviceAccountName"]))]
+        process = Warm(arguments, {"PATH": os.environ["PATH"], "JOB_NAME": job}, folder / "log")
+        log, _ = process.communicate(timeout=300)
         text = (folder / "result").read_text()
-        ran = Ran(pod, JobResult.model_validate_json(text), done.stdout)
-        assert done.returncode == (0 if ran.result.ok else 1), done.stdout
-        ended = {"exitCode": done.returncode, "reason": "Completed", "message": text}
+        ran = Ran(pod, JobResult.model_validate_json(text), log)
+        assert process.returncode == (0 if ran.result.ok else 1), log
+        ended = {"exitCode": process.returncode, "reason": "Completed", "message": text}
         container = {"name": "job", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
         status = {
-            "phase": "Failed" if done.returncode else "Succeeded",
+            "phase": "Failed" if process.returncode else "Succeeded",
             "containerStatuses": [{**container, "state": {"terminated": ended}}],
         }
         cluster.patch("Pod", pod["metadata"]["name"], {"status": status}, status=True)

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.integration.backups.conftest import Pod
+from tests.warm import Warm
 
 from lastgood.api.backupjob import JobResult
 
@@ -35,7 +34,7 @@ class Job:
         repositories = self.spec["repositories"]
         self.spec["repositories"] = {**repositories, "secondary": [*repositories.get("secondary", []), more]}
 
-    def start(self, task: str, name: str = "orders-1", **more: Any) -> "subprocess.Popen[str]":
+    def start(self, task: str, name: str = "orders-1", **more: Any) -> Warm:
         spec = {
             "task": task,
             "namespace": self.namespace,
@@ -45,14 +44,13 @@ class Job:
             **more,
         }
         (self.folder / "spec.json").write_text(json.dumps(spec))
-        command = [
-            *(sys.executable, "-m", "lastgood.cli.main", "job"),
+        arguments = [
+            "job",
             *("--spec", str(self.folder / "spec.json"), "--result", str(self.folder / f"{name}.result")),
             *("--credentials", str(self.pod.places.credentials), "--volumes", str(self.pod.places.volumes)),
             *(("--kubeconfig", str(self.kubeconfig)) if self.kubeconfig else ()),
         ]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "operator", "JOB_NAME": name}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return Warm(arguments, {"PATH": os.environ["PATH"], "JOB_NAME": name}, self.folder / f"{name}.log")
 
     def result(self, name: str = "orders-1") -> JobResult:
         text = (self.folder / f"{name}.result").read_text()

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.integration.cluster import Cluster
 from tests.integration.probes.conftest import PASSWORD, free_port
 from tests.integration.scheduling import schedule
 from tests.lab import Lab
+from tests.warm import Warm
 
 from lastgood.api.backupjob import JobResult
 from lastgood.backups.postgres.spool import Spool
@@ -46,7 +46,7 @@ class Receiver:
         job.pod.credential("source/dsn", server.dsn())
         job.namespace = cluster.namespace
         job.spec = {**job.spec, "source": WAL}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Warm | None = None
 
     def start(self) -> None:
         names = {"schedule": "shop", "scheduleUid": self.uid, "slot": self.slot}
