@@ -19,6 +19,7 @@ from tests.warm import Warm
 
 from lastgood.api.backupjob import JobResult
 from lastgood.domain.backups.ports import Places
+from lastgood.domain.backups.trying import exit_status
 
 _WIDE = {
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
@@ -147,7 +148,7 @@ class Pods:
         log, _ = process.communicate(timeout=300)
         text = (folder / "result").read_text()
         ran = Ran(pod, JobResult.model_validate_json(text), log)
-        assert process.returncode == (0 if ran.result.ok else 1), log
+        assert process.returncode == exit_status(ok=ran.result.ok, reason=ran.result.reason), log
         ended = {"exitCode": process.returncode, "reason": "Completed", "message": text}
         container = {"name": "job", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
         status = {

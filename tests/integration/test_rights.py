@@ -91,6 +91,41 @@ def test_jobs_can_do_what_they_must_and_nothing_else(
             assert refused(job, "POST", job.path("Restore"))
 
 
+def test_what_stays_is_not_tried_again_and_what_may_pass_is(
+    as_installed: Callable[[], Operator], pods: Pods, cluster: Cluster, kubelet: Kubelet
+) -> None:
+    del kubelet
+    cluster.put(KEY, config_map("rules", rule="old"), planned("plain", config={"resources": ["configmaps"]}))
+    as_installed()
+
+    def ended(job: str) -> str:
+        told = ((cluster.get("Job", job) or {}).get("status") or {}).get("conditions") or ()
+        return next((c["reason"] for c in told if c["type"] == "Failed" and c["status"] == "True"), "")
+
+    pods.places.credential("key/current").rename(pods.places.credential("key/gone"))
+    cluster.create(lastgood("Backup", "keyless", {"schedule": "plain"}))
+    assert pods.run("keyless").result.reason == "KeyMissing"
+    until(lambda: ended("keyless") == "PodFailurePolicy", within=30, says="the Job has failed")
+    until(
+        lambda: (cluster.get("Backup", "keyless") or {})["status"].get("phase") == "Failed",
+        within=30,
+        says="the Backup has failed",
+    )
+    assert [pod for pod in cluster.all("Pod") if pod["metadata"]["labels"].get("job-name") == "keyless"] == [
+        pod for pod in cluster.all("Pod") if pod["metadata"]["name"] == pods.ran[-1].pod["metadata"]["name"]
+    ]
+    pods.places.credential("key/gone").rename(pods.places.credential("key/current"))
+
+    # No room: by the next try there may be some.
+    (pods.places.repository("primary") / "plain").write_text("in the way of the repository's folder")
+    cluster.create(lastgood("Backup", "blocked", {"schedule": "plain"}))
+    first = pods.run("blocked")
+    assert not first.result.ok
+    assert first.result.reason not in {"KeyMissing", "InternalError"}
+    (pods.places.repository("primary") / "plain").unlink()
+    assert pods.run("blocked", within=60).result.ok
+
+
 def test_the_operators_rights_suffice_for_restores_of_every_kind(
     as_installed: Callable[[], Operator], chart: Installed, cluster: Cluster, kubelet: Kubelet
 ) -> None:

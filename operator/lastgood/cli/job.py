@@ -14,11 +14,12 @@ from lastgood.cli.logging import configure_logging
 from lastgood.context_job import JobOptions, job_name, make
 from lastgood.domain.backups.answers import fitting
 from lastgood.domain.backups.ports import Places
+from lastgood.domain.backups.trying import exit_status
 from lastgood.services.backupjob import run as run_job
 
 
 def job(arguments: argparse.Namespace) -> int:
-    """Run one task; 0 when it ended well, 1 when it failed, 2 when the call or the spec is wrong."""
+    """Run one task; 0 when it ended well, 2 when the call or the spec is wrong, else see `trying`."""
     configure_logging(arguments.log_format, arguments.log_level)
     # What it writes is for its own user alone, and for the group that Kubernetes gives volumes to.
     os.umask(0o007)
@@ -42,7 +43,7 @@ def job(arguments: argparse.Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"--result cannot be written ({type(error).__name__}): {text}\n")
         return 1
-    return 0 if result.ok else 1
+    return exit_status(ok=result.ok, reason=result.reason)
 
 
 async def _run(spec: JobSpec, options: JobOptions) -> JobResult:

@@ -35,9 +35,8 @@ class RestoreJobs:
             backup=name if task == "safety" else "",
             restore=_told(case),
             deadline=seconds(restore.spec.timeout),
+            once=task in ONCE,
         )
-        if task in ONCE:
-            made.job["spec"]["backoffLimit"] = 0
         if task == "restore":
             await self._claim(case)
         await self._make("configmaps", restore.namespace, made.config_map)

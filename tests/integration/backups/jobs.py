@@ -9,6 +9,7 @@ from tests.integration.backups.conftest import Pod
 from tests.warm import Warm
 
 from lastgood.api.backupjob import JobResult
+from lastgood.domain.backups.trying import exit_status
 
 SCHEDULE: dict[str, Any] = {
     "source": {"volume": {"claims": ["data"]}},
@@ -62,5 +63,5 @@ class Job:
         log, _ = process.communicate(timeout=300)
         assert "c4n4ry" not in log
         result = self.result(name)
-        assert process.returncode == (0 if result.ok else 1), log
+        assert process.returncode == exit_status(ok=result.ok, reason=result.reason), log
         return result

@@ -9,10 +9,9 @@ from lastgood.api.base import seconds
 from lastgood.domain.backups.accounts import accounts
 from lastgood.domain.backups.names import JOB_NAME, RESTORE_LABEL, fitting, method_of, slot_of
 from lastgood.domain.backups.pods import Declared, Options, pod_labels, pod_spec
+from lastgood.domain.backups.trying import BACKOFF_LIMIT, failure_policy
 from lastgood.domain.ports import Object
 
-BACKOFF_LIMIT = 2
-"""How often a pod of a job is tried anew. What does not pass by itself fails the same way each time."""
 _KEPT_SECONDS = 7 * 24 * 3600
 """How long a Job that was made once stays after its end, seconds. A CronJob's are kept by their number."""
 
@@ -54,10 +53,12 @@ def job_body(
     labels: dict[str, str],
     restore: RestoreJob | None = None,
     deadline: float | None = None,
+    once: bool = False,
 ) -> dict[str, Any]:
-    """The spec of a Job: of a CronJob's template too."""
+    """The spec of a Job: of a CronJob's template too. See ``job_for``."""
+    trying = {"backoffLimit": 0} if once else {"backoffLimit": BACKOFF_LIMIT, "podFailurePolicy": failure_policy()}
     return {
-        "backoffLimit": BACKOFF_LIMIT,
+        **trying,
         "activeDeadlineSeconds": max(1, int(deadline or seconds(declared.spec.schedule.deadline))),
         "template": {
             "metadata": {"labels": labels},
@@ -87,12 +88,14 @@ def job_for(
     backup: str = "",
     restore: RestoreJob | None = None,
     deadline: float | None = None,
+    once: bool = False,
 ) -> Made:
     """A Job that runs once, for a Backup made by hand or a step of a Restore.
 
     ``name`` is that of both objects, cut to what a Job's name may be; the same name finds the Job again after a crash.
     ``owner`` is an owner reference (see ``owner_reference``): both go with what it names. ``backup`` is the Backup that
-    the job writes; empty for one with the Job's name. ``deadline`` is in seconds, the schedule's when left out.
+    the job writes; empty for one with the Job's name. ``deadline`` is in seconds, the schedule's when left out. What
+    runs ``once`` is never begun again, whatever became of it.
     """
     name = fitting(name, JOB_NAME)
     more = {RESTORE_LABEL: restore.uid} if restore is not None else {}
@@ -123,6 +126,7 @@ def job_for(
                     labels=labels,
                     restore=restore,
                     deadline=deadline,
+                    once=once,
                 ),
                 "ttlSecondsAfterFinished": _KEPT_SECONDS,
             },
