@@ -152,6 +152,7 @@ async def test_what_is_gone_is_no_damage(pod: Pod) -> None:
     folder = repository.call.location.folder
     assert folder is not None
     shutil.rmtree(folder)
+    assert (await failure(repository.snapshots({}, fresh=True))).reason == "NoRepository"
     assert (await failure(repository.snapshots({}))).reason == "NoRepository"
 
 
