@@ -284,6 +284,19 @@ async def test_a_lock_of_one_that_lives_is_kept_and_waited_for(pod: Pod, files: 
     await waiting
 
 
+async def test_what_another_did_under_its_lock_is_seen(pod: Pod, files: Path, holder: list) -> None:  # type: ignore[type-arg]
+    repository = pod.volume(lock_seconds=30.0)
+    await repository.ensure()
+    mine = await repository.store(files, tags=TAGS)
+    child = await hold(repository, holder)
+    going = asyncio.create_task(repository.forget([mine.id]))
+    await until(lambda: "waiting for a lock of primary" in pod.said)
+    other = await pod.volume().store(files, tags=TAGS)
+    os.kill(child, signal.SIGINT)
+    await going
+    assert await points(repository) == [other.id]
+
+
 def damage(repository: Restic, *, remove: bool = False) -> None:
     """Spoil the largest pack: that of data."""
     folder = repository.call.location.folder
