@@ -170,22 +170,33 @@ def test_an_hourly_job_asks_once_what_there_is(
     assert calls.taken() == ["snapshots", "backup", "check", "backup", *copying]
 
 
+def succeeded(name: str) -> BackupStatus:
+    return BackupStatus(phase="Succeeded", job=name, copies=[Copy(repository="primary", state="Present")])
+
+
+async def nothing() -> None:
+    pass
+
+
 class Told:
-    """Backups as the API server has them: one that succeeded."""
+    """Backups as the API server has them."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.statuses = {name: self._status(name) for name in names}
-        self.removed: list[str] = []
-
-    @staticmethod
-    def _status(name: str) -> BackupStatus:
-        return BackupStatus(phase="Succeeded", job=name, copies=[Copy(repository="primary", state="Present")])
+    def __init__(self) -> None:
+        self.statuses: dict[str, BackupStatus] = {}
+        self.meanwhile: Callable[[], Awaitable[None]] = nothing
+        """Another job's work, as they are listed."""
+        self.written = False
+        """By another, each time after it was read."""
 
     async def names(self, schedule: str) -> Sequence[str]:
+        await self.meanwhile()
         return list(self.statuses)
 
     async def read(self, name: str) -> BackupStatus | None:
-        return self.statuses.get(name)
+        found = self.statuses.get(name)
+        if found is not None and self.written:
+            self.statuses[name] = found.model_copy(update={"progress": f"{found.progress}x"})
+        return found
 
     async def tell(self, name: str, status: BackupStatus) -> None:
         self.statuses[name] = status
@@ -194,25 +205,20 @@ class Told:
         self.statuses[name] = status
 
     async def remove(self, name: str) -> bool:
-        self.removed.append(name)
         return self.statuses.pop(name, None) is not None
 
 
 class Overtaken(Restic):
     """While it is pruned, another job completes a backup."""
 
-    meanwhile: Callable[[], Awaitable[None]]
+    meanwhile: Callable[[], Awaitable[None]] = staticmethod(nothing)
 
     async def prune(self) -> None:
         await super().prune()
         await self.meanwhile()
 
 
-async def test_a_backup_that_is_completed_during_a_prune_stays(pod: Pod, files: Path) -> None:
-    primary = pod.volume()
-    await primary.ensure()
-    overtaken = Overtaken(primary.call.location, primary.call.settings)
-    told = Told(["orders-1"])
+def pruning(pod: Pod, repository: Restic, told: Told) -> Parts:
     spec = JobSpec.model_validate(
         {"task": "prune", "namespace": "shop", "schedule": "orders", "scheduleUid": "u-1", "spec": SCHEDULE}
     )
@@ -220,21 +226,40 @@ async def test_a_backup_that_is_completed_during_a_prune_stays(pod: Pod, files: 
     def no_engine() -> Engine:
         raise AssertionError
 
-    parts = Parts(spec, "prune", pod.places, {"primary": lambda: overtaken}, no_engine, told, time.time)
+    return Parts(spec, "prune", pod.places, {"primary": lambda: repository}, no_engine, told, time.time)
+
+
+@pytest.mark.parametrize("when", ["while it prunes", "while it lists Backups"])
+async def test_a_backup_that_another_job_completes_stays(pod: Pod, files: Path, when: str) -> None:
+    primary, told = pod.volume(), Told()
+    await primary.ensure()
+    repository = Overtaken(primary.call.location, primary.call.settings)
+    told.statuses["orders-1"] = succeeded("orders-1")
 
     async def meanwhile() -> None:
         # By a Restic of its own, as another pod has.
         tags = {**TAGS, "backup": "orders-2"}
         await pod.volume().store(files, tags=tags)
         await pod.volume().store(files, tags=record_tags(tags, at=time.time(), base=""))
-        told.statuses["orders-2"] = told._status("orders-2")
+        told.statuses["orders-2"] = succeeded("orders-2")
 
-    overtaken.meanwhile = meanwhile
-    result = await prune(parts)
+    if when == "while it prunes":
+        repository.meanwhile = meanwhile
+    else:
+        told.meanwhile = meanwhile
+    result = await prune(pruning(pod, repository, told))
     assert (result.ok, result.removed) == (True, ["orders-1"]), "that one is nowhere"
     assert list(told.statuses) == ["orders-2"]
-    assert [(c.repository, c.state) for c in told.statuses["orders-2"].copies] == [("primary", "Present")]
-    assert (
-        told.statuses["orders-2"].copies[0].snapshots
-        == [s.id for s in await primary.snapshots({"backup": "orders-2"}, fresh=True)][:1]
-    )
+    (copy,) = told.statuses["orders-2"].copies
+    data = [s.id for s in await primary.snapshots({"backup": "orders-2"}, fresh=True) if s.tags.get("part") != "record"]
+    assert (copy.repository, copy.state, copy.snapshots) == ("primary", "Present", data)
+
+
+async def test_a_backup_that_another_job_writes_is_left_alone(pod: Pod) -> None:
+    repository, told = pod.volume(), Told()
+    await repository.ensure()
+    told.statuses["orders-1"] = succeeded("orders-1")
+    told.written = True
+    assert (await prune(pruning(pod, repository, told))).removed == []
+    told.written = False
+    assert (await prune(pruning(pod, repository, told))).removed == ["orders-1"]
