@@ -37,7 +37,7 @@ NOTES = {
     "backups": (
         "Dumps: a table of text on PostgreSQL 15, and pgbench's, whose rows are mostly blanks that a compressing pg_dump makes\n"
         "nothing of. Physical and log: pgbench's on PostgreSQL 18 and 15. The jobs are the processes that pods run: Python's\n"
-        "start is in it, and restic's, which derives its key at each call (half a second; a dump's job makes eleven). A\n"
+        "start is in it, and restic's, which derives its key at each call (half a second; a dump's job makes six, an increment's five). A\n"
         "dump's job also counts and sums up all rows, and reads back what it stored; a restore compares both. The bare tools do\n"
         "none of that. The repository was made before. Rounds alternate with the bare tools; medians. Memory is the\n"
         "most that a job and all that it started had at once, what is shared by proportion. A commit counts as received when\n"

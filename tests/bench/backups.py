@@ -120,7 +120,9 @@ class Jobs:
 
     def environment(self, name: str) -> dict[str, str]:
         programs = str(folder_of(self._server.version))
-        return {**os.environ, "PYTHONPATH": "operator", "JOB_NAME": name, "LASTGOOD_POSTGRES_BIN": programs}
+        # In the image all is compiled; here the first job leaves it so, unless it is told not to.
+        own = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return {**own, "PYTHONPATH": "operator", "JOB_NAME": name, "LASTGOOD_POSTGRES_BIN": programs}
 
     def run(self, task: str, name: str, **more: Any) -> tuple[Ran, JobResult]:
         log = (self.folder / f"{name}.log").open("wb")
@@ -135,12 +137,16 @@ class Jobs:
 @contextmanager
 def _filled(version: str, scale: int, **settings: str) -> Iterator[Server]:
     with serving(version, **settings) as server:
-        done = server.pgbench("-i", "-q", "-s", str(scale)).wait()
-        if done:
-            msg = f"pgbench -i ended with {done}"
-            raise RuntimeError(msg)
-        server.execute("CHECKPOINT")
+        _fill(server, scale)
         yield server
+
+
+def _fill(server: Server, scale: int) -> None:
+    done = server.pgbench("-i", "-q", "-s", str(scale)).wait()
+    if done:
+        msg = f"pgbench -i ended with {done}"
+        raise RuntimeError(msg)
+    server.execute("CHECKPOINT")
 
 
 def _size(server: Server) -> int:
@@ -219,8 +225,11 @@ def _logical(data: AbstractContextManager[Server], what: str) -> tuple[list[Row]
 
 def _physical(scale: int) -> tuple[list[Row], float]:
     """A base, a change of one row in a hundred that lie together, and the increment."""
-    with _filled("18", scale, summarize_wal="on") as server, tempfile.TemporaryDirectory() as name:
+    with serving("18", summarize_wal="on") as server, tempfile.TemporaryDirectory() as name:
         jobs = Jobs(Path(name), server, "physical")
+        # Has the repository made, from an empty server.
+        jobs.run("full", "first")
+        _fill(server, scale)
         full, base = jobs.run("full", "full")
         server.execute(f"UPDATE pgbench_accounts SET abalance = 1 WHERE aid <= {scale * _ROWS // 100}")
         server.execute("CHECKPOINT")

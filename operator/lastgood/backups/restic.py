@@ -6,22 +6,19 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from lastgood.backups.process import Ended, Listener, piped, run
-from lastgood.backups.restic_call import HOST, Call, Settings
+from lastgood.backups.process import piped
+from lastgood.backups.restic_call import Call, Settings
 from lastgood.backups.restic_copy import copy
-from lastgood.backups.restic_errors import damage, line_of
+from lastgood.backups.restic_errors import damage
 from lastgood.backups.restic_keys import rotate
+from lastgood.backups.restic_listing import Listing
 from lastgood.backups.restic_location import Location
-from lastgood.backups.restic_output import Summing, having, snapshots_of, tag_arguments
+from lastgood.backups.restic_output import having
+from lastgood.backups.restic_storing import said, store, store_output
 from lastgood.domain.backups.ownership import claim
 from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot
-
-_BACKUP = ("backup", "--json", "--host", HOST)
-_UNREAD = 3
-"""Exit status of a backup that left out what it could not read."""
 
 
 class Restic:
@@ -30,27 +27,35 @@ class Restic:
     def __init__(self, location: Location, settings: Settings) -> None:
         self.call = Call(location, settings)
         self._settings = settings
+        self._listing = Listing(self.call)
 
     @property
     def name(self) -> str:
         """See the port."""
         return self.call.location.name
 
+    def changed(self) -> None:
+        """Another has changed what it holds."""
+        self._listing.forget()
+
     async def ensure(self, like: Repository | None = None) -> None:
         """See the port."""
         self._key_is_there()
         found: Sequence[Snapshot] | None = None
         try:
-            found = await self._list()
+            # One call says that it is there, that the key opens it, and what it holds.
+            found = await self._listing.read()
         except JobFailed as error:
             if error.reason == "NoRepository":
                 await self._make(like)
+                found = ()
             elif error.reason != "WrongKey" or self._settings.previous is None:
                 raise
         if self._settings.previous is not None:
-            await rotate(self.call, self._settings.key, self._settings.previous)
+            opens = found is not None and not self.call.unchanged
+            await rotate(self.call, self._settings.key, self._settings.previous, opens=opens)
             self.call.unchanged = False
-        await self._claim(await self._list() if found is None else found)
+        await self._claim(await self._listing.read() if found is None else found)
 
     def _key_is_there(self) -> None:
         key = self._settings.key
@@ -94,7 +99,7 @@ class Restic:
             if what.remove:
                 await self.forget(what.remove)
             if what.write:
-                claim(owner, await self._list(), self._settings.now())
+                claim(owner, await self._listing.read(), self._settings.now())
         except JobFailed as error:
             if error.reason == "RepositoryShared":
                 raise JobFailed(error.reason, f"repository {self.call.location.shown}: {error.message}") from error
@@ -105,49 +110,17 @@ class Restic:
         with tempfile.TemporaryDirectory(prefix="lastgood-", dir=self._settings.scratch) as name:
             yield Path(name)
 
-    async def _list(self) -> list[Snapshot]:
-        # Without a lock: what is only read here is one file a snapshot, and each of those is whole.
-        ended = await self.call.once("snapshots", "--json", "--no-lock")
-        return snapshots_of(ended.output)
-
-    async def snapshots(self, tags: Mapping[str, str]) -> Sequence[Snapshot]:
+    async def snapshots(self, tags: Mapping[str, str], *, fresh: bool = False) -> Sequence[Snapshot]:
         """See the port."""
-        return having(await self._list(), tags)
+        return having(await (self._listing.read() if fresh else self._listing.recent()), tags)
 
     async def store(self, folder: Path, *, tags: Mapping[str, str], exclude: Sequence[str] = ()) -> Snapshot:
         """See the port."""
-        if not folder.is_dir():
-            raise JobFailed("SourceMissing", f"there is no folder {folder}: is the volume mounted?")
-        patterns = [f"--exclude={pattern}" for pattern in exclude]
-        arguments = [*_BACKUP, *tag_arguments(tags), *patterns, "."]
-
-        async def attempt() -> Summing:
-            heard = Summing(self._settings.progress)
-
-            async def work(listen: Listener) -> Summing:
-                def hear(line: str) -> None:
-                    heard.error(line)
-                    listen(line)
-
-                ended = await run(
-                    self.call.command(*arguments),
-                    environment=self.call.environment(),
-                    cwd=folder,
-                    on_output=heard.output,
-                    on_error=hear,
-                )
-                if ended.status not in {0, _UNREAD} or not heard.summary:
-                    raise self.call.failure(ended)
-                return heard
-
-            return await self.call.guarded(work)
-
-        heard = await self.call.unlocked(attempt)
-        made = await self._made(heard)
-        if heard.unread:
+        made, unread = await store(self.call, self._listing, folder, tags, exclude)
+        if unread:
             await self.forget([made.id])
-            more = f" and {len(heard.unread) - 1} more" if len(heard.unread) > 1 else ""
-            message = f"{heard.unread[0]}{more} cannot be read by the job's user: set job.runAsUser, or exclude it"
+            more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+            message = f"{unread[0]}{more} cannot be read by the job's user: set job.runAsUser, or exclude it"
             raise JobFailed("SourceUnreadable", message)
         return made
 
@@ -155,47 +128,7 @@ class Restic:
         self, command: Sequence[str], *, file: str, tags: Mapping[str, str], environment: Mapping[str, str]
     ) -> Snapshot:
         """See the port."""
-        sink = self.call.command(*_BACKUP, *tag_arguments(tags), "--stdin", "--stdin-filename", file)
-
-        async def attempt() -> Summing:
-            heard = Summing(self._settings.progress)
-
-            async def work(listen: Listener) -> Summing:
-                fed, stored = await piped(
-                    command,
-                    sink,
-                    source_environment=environment,
-                    sink_environment=self.call.environment(),
-                    hold=True,
-                    on_output=heard.output,
-                    on_error=listen,
-                )
-                # The command of a restic that has died ends too, by that; the cause is restic's.
-                if stored is not None and "snapshot is empty" in stored.error:
-                    raise JobFailed("CommandFailed", f"{Path(command[0]).name} printed nothing")
-                if stored is not None and (stored.status != 0 or not heard.summary):
-                    raise self.call.failure(stored)
-                if fed is None or fed.status != 0 or stored is None:
-                    raise JobFailed("CommandFailed", said(command[0], fed))
-                return heard
-
-            return await self.call.guarded(work)
-
-        return await self._made(await self.call.unlocked(attempt))
-
-    async def _made(self, heard: Summing) -> Snapshot:
-        """The snapshot that a backup made, by its full id."""
-        short = str(heard.summary["snapshot_id"])
-        ended = await self.call.once("snapshots", "--json", "--no-lock", short)
-        made = snapshots_of(ended.output)
-        if len(made) != 1:
-            raise JobFailed("RepositoryFailed", f"repository {self.call.location.shown}: snapshot {short} is not there")
-        return replace(
-            made[0],
-            size_bytes=int(heard.summary.get("total_bytes_processed", 0)),
-            # What is left after compression is told by newer ones only.
-            stored_bytes=int(heard.summary.get("data_added_packed", heard.summary.get("data_added", 0))),
-        )
+        return await store_output(self.call, self._listing, command, file, tags, environment)
 
     async def measure(self, snapshot: str) -> tuple[int, int]:
         """See the port."""
@@ -236,12 +169,18 @@ class Restic:
         """See the port."""
         if not isinstance(other, Restic):
             raise JobFailed("RepositoryUnknown", f"repository {other.name} is no restic repository")
-        await copy(self.call, other.call, snapshots, self._settings)
+        try:
+            await copy(self.call, other.call, snapshots, self._settings)
+        finally:
+            # The copies have ids of their own.
+            other.changed()
 
     async def forget(self, snapshots: Sequence[str]) -> None:
         """See the port."""
         if snapshots:
-            await self.call.locking("forget", *snapshots)
+            with self._listing.unsure():
+                await self.call.locking("forget", *snapshots)
+            self._listing.removed(snapshots)
 
     async def prune(self) -> None:
         """See the port."""
@@ -270,12 +209,6 @@ class Restic:
             return await asyncio.to_thread(_weigh, self.call.location.folder)
         ended = await self.call.locking("stats", "--json", "--mode", "raw-data")
         return int(json.loads(ended.output)["total_size"])
-
-
-def said(program: str, ended: Ended | None) -> str:
-    """What a command that failed said at last."""
-    status = f"exit status {ended.status}" if ended else "ended too early"
-    return f"{Path(program).name} failed ({status}): {line_of(ended.error) if ended else ''}".rstrip(": ")
 
 
 def _weigh(folder: Path) -> int:

@@ -53,6 +53,8 @@ class Call:
     settings: Settings
     unchanged: bool = field(default=False, init=False)
     """The key is being changed, and this repository still has the one before: a task that changes none uses that."""
+    hindered: int = field(default=0, init=False)
+    """How often another's lock was in the way: what that one has changed is not known."""
 
     def environment(self, key: Path | None = None) -> dict[str, str]:
         """All that a restic of this repository sees: of the job's own environment it has only what it needs."""
@@ -171,6 +173,7 @@ class Call:
             except JobFailed as error:
                 if error.reason != "RepositoryLocked":
                     raise
+                self.hindered += 1
                 await self.once("unlock")
                 if self.settings.now() >= until:
                     raise

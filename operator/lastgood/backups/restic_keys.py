@@ -7,14 +7,15 @@ from lastgood.backups.restic_call import Call
 from lastgood.domain.backups.ports import JobFailed
 
 
-async def rotate(call: Call, key: Path, previous: Path) -> None:
+async def rotate(call: Call, key: Path, previous: Path, *, opens: bool) -> None:
     """Leave the repository with ``key`` and without ``previous``; done before, it changes nothing.
 
-    Raises JobFailed WrongKey when neither opens it. An end at any moment leaves at least one that does.
+    ``opens``: ``key`` was seen to open it just now. Raises JobFailed WrongKey when neither opens it. An end at any
+    moment leaves at least one that does.
     """
     if _same(key, previous):
         return
-    opens = await _opens(call, key)
+    opens = opens or await _opens(call, key)
     old = await _id_of(call, previous) if previous.is_file() else ""
     if not opens:
         if not old:

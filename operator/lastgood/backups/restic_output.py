@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lastgood.domain.backups.ports import JobFailed, Snapshot
@@ -31,6 +31,16 @@ def instant(text: str) -> float:
     return datetime.fromisoformat(head + zone if point else head).timestamp() + (
         float(f"0.{digits}") if digits else 0.0
     )
+
+
+def as_listed(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as restic lists them that were given so: it takes blanks off their ends."""
+    return dict(f"{key}={value}".strip().partition("=")[::2] for key, value in tags.items())
+
+
+def precise(at: float) -> str:
+    """A time as ``--time`` takes it in UTC, to the microsecond."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def snapshots_of(output: str) -> list[Snapshot]:

@@ -1,7 +1,10 @@
 """Applying the retention to every repository, and taking away Backups that are nowhere any more."""
 
+from collections.abc import Mapping, Sequence
+
 import structlog
 
+from lastgood.api.backup import BackupStatus, Copy
 from lastgood.api.backupjob import JobResult
 from lastgood.api.backupschedule import RepositoryStatus
 from lastgood.api.base import seconds
@@ -23,6 +26,7 @@ async def prune(parts: Parts) -> JobResult:
     """Each repository by itself: one that does not answer keeps what it has, and its Backups stay."""
     states: list[RepositoryStatus] = []
     there: dict[str, list[Held]] = {}
+    answering: list[Repository] = []
     for name, make in parts.repositories.items():
         try:
             repository = make()
@@ -30,11 +34,12 @@ async def prune(parts: Parts) -> JobResult:
             newest = there[PRIMARY][-1].at if there.get(PRIMARY) and name != PRIMARY else None
             size = await repository.size()
             states.append(repository_status(name, usable(there[name]), size_bytes=size, newest=newest))
+            answering.append(repository)
         except JobFailed as error:
             _log.warning("not pruned", repository=name, reason=error.reason, message=error.message)
             there.pop(name, None)
             states.append(repository_failed(name, error.reason, error.message))
-    removed = await _tell(parts, there)
+    removed = await _tell(parts, answering)
     failed = [s for s in states if s.state == "Failed"]
     message = "; ".join(f"{s.name}: {s.message}" for s in failed)
     return JobResult(
@@ -50,7 +55,7 @@ async def prune(parts: Parts) -> JobResult:
 async def _prune(parts: Parts, repository: Repository) -> list[Held]:
     """What is left in one repository."""
     now = parts.now()
-    snapshots = await repository.snapshots({"schedule": parts.spec.schedule})
+    snapshots = await repository.snapshots({"schedule": parts.spec.schedule}, fresh=True)
     every = held(snapshots)
     ages = [Age(h.backup, h.at, h.base) for h in usable(every)]
     keep = kept(ages, parts.spec.spec.retention, now)
@@ -66,27 +71,45 @@ async def _prune(parts: Parts, repository: Repository) -> list[Held]:
     return held(await repository.snapshots({"schedule": parts.spec.schedule}))
 
 
-async def _tell(parts: Parts, there: dict[str, list[Held]]) -> list[str]:
+async def _tell(parts: Parts, answering: Sequence[Repository]) -> list[str]:
     """Delete Backups that are nowhere any more, and write into the others where they still are."""
+    # Pruning takes long, and other jobs go on meanwhile. What Backups say is read first and what is there after that:
+    # one says that it succeeded, or was copied, only once it is there.
+    said = {backup: await parts.records.read(backup) for backup in await parts.records.names(parts.spec.schedule) or ()}
+    there = {repository.name: await _now(parts, repository) for repository in answering}
     removed = []
-    for backup in await parts.records.names(parts.spec.schedule) or ():
-        status = await parts.records.read(backup)
+    for backup, status in said.items():
         if status is None:
             continue
-        if status.phase != "Succeeded":
-            old = status.finished_at is not None and moment(status.finished_at) < parts.now() - _FAILED_SECONDS
-            if status.phase == "Failed" and old and await parts.records.remove(backup):
-                removed.append(backup)
+        copies = _copies(parts, backup, status, {name: held for name, held in there.items() if held is not None})
+        if copies == status.copies or await parts.records.read(backup) != status:
+            # One that another job writes just now is looked at next time.
             continue
-        # A repository that did not answer may hold it: what was said last counts. One that was taken out does not.
-        copies = {c.repository: c for c in status.copies if c.repository in parts.repositories}
-        for name, points in there.items():
-            one = next((h for h in points if h.backup == backup), None)
-            if one is not None or name in copies:
-                copies[name] = copy_of(name, one, copies.get(name))
-        if all(c.state in {"Removed", "Missing"} for c in copies.values()):
-            if await parts.records.remove(backup):
-                removed.append(backup)
-        elif list(copies.values()) != status.copies:
-            await parts.records.tell(backup, status.model_copy(update={"copies": list(copies.values())}))
+        if copies is not None:
+            await parts.records.tell(backup, status.model_copy(update={"copies": copies}))
+        elif await parts.records.remove(backup):
+            removed.append(backup)
     return removed
+
+
+def _copies(parts: Parts, backup: str, status: BackupStatus, there: Mapping[str, Sequence[Held]]) -> list[Copy] | None:
+    """Where a backup still is; None when the Backup itself is to go."""
+    if status.phase != "Succeeded":
+        old = status.finished_at is not None and moment(status.finished_at) < parts.now() - _FAILED_SECONDS
+        return None if status.phase == "Failed" and old else status.copies
+    # A repository that did not answer may hold it: what was said last counts. One that was taken out does not.
+    copies = {c.repository: c for c in status.copies if c.repository in parts.repositories}
+    for name, points in there.items():
+        one = next((h for h in points if h.backup == backup), None)
+        if one is not None or name in copies:
+            copies[name] = copy_of(name, one, copies.get(name))
+    return None if all(c.state in {"Removed", "Missing"} for c in copies.values()) else list(copies.values())
+
+
+async def _now(parts: Parts, repository: Repository) -> list[Held] | None:
+    """What it holds now; None without an answer."""
+    try:
+        return await parts.held(repository, fresh=True)
+    except JobFailed as error:
+        _log.warning("not looked at again", repository=repository.name, reason=error.reason, message=error.message)
+        return None

@@ -59,9 +59,9 @@ class Parts:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def held(self, repository: Repository) -> list[Held]:
-        """The complete backups in a repository."""
-        return held(await repository.snapshots({"schedule": self.spec.schedule}))
+    async def held(self, repository: Repository, *, fresh: bool = False) -> list[Held]:
+        """The complete backups in a repository; ``fresh``: with what another job has done this moment."""
+        return held(await repository.snapshots({"schedule": self.spec.schedule}, fresh=fresh))
 
 
 async def write_record(parts: Parts, repository: Repository, tags: Mapping[str, str], status: BackupStatus) -> None:

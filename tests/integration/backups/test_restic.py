@@ -152,6 +152,7 @@ async def test_what_is_gone_is_no_damage(pod: Pod) -> None:
     folder = repository.call.location.folder
     assert folder is not None
     shutil.rmtree(folder)
+    assert (await failure(repository.snapshots({}, fresh=True))).reason == "NoRepository"
     assert (await failure(repository.snapshots({}))).reason == "NoRepository"
 
 
@@ -281,6 +282,19 @@ async def test_a_lock_of_one_that_lives_is_kept_and_waited_for(pod: Pod, files: 
     await until(lambda: "waiting for a lock of primary" in pod.said)
     os.kill(child, signal.SIGINT)
     await waiting
+
+
+async def test_what_another_did_under_its_lock_is_seen(pod: Pod, files: Path, holder: list) -> None:  # type: ignore[type-arg]
+    repository = pod.volume(lock_seconds=30.0)
+    await repository.ensure()
+    mine = await repository.store(files, tags=TAGS)
+    child = await hold(repository, holder)
+    going = asyncio.create_task(repository.forget([mine.id]))
+    await until(lambda: "waiting for a lock of primary" in pod.said)
+    other = await pod.volume().store(files, tags=TAGS)
+    os.kill(child, signal.SIGINT)
+    await going
+    assert await points(repository) == [other.id]
 
 
 def damage(repository: Restic, *, remove: bool = False) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lastgood.backups.restic_output import Summing, instant, snapshots_of, tag_arguments
+from lastgood.backups.restic_output import Summing, as_listed, instant, precise, snapshots_of, tag_arguments
 from lastgood.domain.backups.ports import JobFailed
 from lastgood.domain.backups.texts import moment, size, stamp
 
@@ -50,3 +50,16 @@ def test_files_that_were_gone_are_not_counted_as_unread() -> None:
     assert heard.unread == ["/mine"]
     assert said == ["storing, 412 MB"]
     assert heard.summary == {"snapshot_id": "x"}
+
+
+@pytest.mark.parametrize("at", [1795667249.193548, 1795667249.0, 0.5, 1795667249.1])
+def test_a_time_that_restic_is_given_is_the_one_that_it_lists(at: float) -> None:
+    # restic lists it in RFC 3339, without the zeros at the end of a fraction.
+    listed = precise(at).replace(" ", "T").rstrip("0").rstrip(".") + "Z"
+    assert instant(listed) == instant(f"{precise(at)}+00:00")
+    assert abs(instant(listed) - at) < 1e-6
+
+
+def test_tags_are_listed_without_blanks_at_their_ends() -> None:
+    given = {"part": "base", "database": " a b ", "none": "", " key": "x=y"}
+    assert as_listed(given) == {"part": "base", "database": " a b", "none": "", "key": "x=y"}

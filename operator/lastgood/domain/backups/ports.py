@@ -136,8 +136,11 @@ class Repository(Protocol):
         """
         ...
 
-    async def snapshots(self, tags: Mapping[str, str]) -> Sequence[Snapshot]:
-        """Snapshots that have all of these tags, oldest first."""
+    async def snapshots(self, tags: Mapping[str, str], *, fresh: bool = False) -> Sequence[Snapshot]:
+        """Snapshots that have all of these tags, oldest first.
+
+        What this job does to it shows at once, what another does within seconds; ``fresh``: at once, too.
+        """
         ...
 
     async def measure(self, snapshot: str) -> tuple[int, int]:
