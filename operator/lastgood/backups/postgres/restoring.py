@@ -1,5 +1,6 @@
 """What a Restore does with dumps: in place, or into a fresh database that may take the name afterwards."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +93,11 @@ class LogicalRestore:
             name, like=database, encoding=held_then.encoding, uid=restore.uid, reserved=reserved
         )
         dump = dump_of(point.snapshots, database, repository.name)
-        await load(client, repository, dump, self._server.conninfo(name), work, size_bytes=point.sizes[database])
+        try:
+            await load(client, repository, dump, self._server.conninfo(name), work, size_bytes=point.sizes[database])
+        except BaseException:
+            await asyncio.shield(self._databases.discard(name, restore.uid))
+            raise
         async with self._server.session(name, doing=f"counting the rows of {name}") as connection:
             told = differences(held_then, await _tally(connection))
         if told:
