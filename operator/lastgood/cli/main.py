@@ -5,12 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from lastgood import __version__
 from lastgood.api import GROUP
 from lastgood.api.backupjob import CREDENTIALS, VOLUMES
-from lastgood.api.schema import files
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _crds(into: Sequence[Path], *, check: bool) -> int:
+    # Imported here, as what follows: all kinds' models and YAML are nothing to a job, whose start they would delay.
+    from lastgood.api.schema import files  # noqa: PLC0415
+
     made = files()
     if not into:
         sys.stdout.write("---\n".join(made.values()))
@@ -93,7 +93,9 @@ def _crds(into: Sequence[Path], *, check: bool) -> int:
 
 
 def _validate(names: Sequence[str]) -> int:
-    # Imported here: CEL is worth a quarter of a second and 10 MB, which the operator has no use for.
+    # CEL is worth a quarter of a second and 10 MB, which the operator has no use for either.
+    import yaml  # noqa: PLC0415
+
     from lastgood.api.validation import validate  # noqa: PLC0415
 
     failed = checked = 0
