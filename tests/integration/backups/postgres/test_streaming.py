@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ from tests.integration.backups.test_restic import damage, locks
 from lastgood.api.backupjob import RestoreJob
 from lastgood.backups.postgres import loading
 from lastgood.backups.postgres.engine import Logical
+from lastgood.backups.postgres.looking import looking
+from lastgood.backups.postgres.server import Server as There
+from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.domain.backups.ports import JobFailed
+from lastgood.domain.backups.tally import Table, Tally
 
 pytestmark = pytest.mark.integration
 _NOISE = """
@@ -205,3 +211,31 @@ async def test_over_what_is_there_a_dump_that_breaks_off_changes_nothing(
     failed = await failure(engine(spec, stage).restore(stage.work(), stage.repository, spec.restore))
     assert failed.reason == "RepositoryDamaged", failed.message
     assert sums(shared, noisy) == before
+
+
+async def test_a_table_is_looked_at_while_another_is_loaded(shared: Server, noisy: str, stage: Stage) -> None:
+    """What is not there yet, or is not as it was, is no finding and not taken for good either."""
+    server = There(shared.dsn(noisy), scratch=stage.places.scratch)
+    async with server.session() as connection:
+        await connection.execute("BEGIN")
+        found = await tally(connection, await prepare(connection))
+    noise, said = found.tables["public.noise"], found.tables["public.said"]
+    wanted = Tally({"public.noise": noise, "public.said": replace(said, checksum="1"), "public.late": said})
+    with shared.connect(noisy) as other:
+        other.execute("CREATE TABLE late (LIKE said)")
+        with other.cursor().copy("COPY late FROM STDIN") as copy:
+            copy.write("1\tbefore\n2\t\\N\n")
+            async with looking(partial(server.session, noisy, doing="looking"), wanted) as good:
+                await until(lambda: "public.noise" in good)
+                assert list(good) == ["public.noise"]
+    assert good == {"public.noise": noise}
+    async with looking(partial(server.session, noisy, doing="looking"), wanted) as good:
+        await until(lambda: len(good) == 2)
+    assert good == {"public.noise": noise, "public.late": said}
+
+
+async def test_a_look_that_cannot_be_is_left_to_the_one_after_it(shared: Server, noisy: str, stage: Stage) -> None:
+    server = There(shared.dsn(f"{noisy}_none"), scratch=stage.places.scratch)
+    async with looking(partial(server.session, doing="looking"), Tally({"public.noise": Table(1, "1")})) as good:
+        await asyncio.sleep(0.3)
+    assert good == {}
