@@ -31,6 +31,11 @@ class Ended:
     error: str
     """The first and the last lines of standard error: a cause often stands first, a consequence last."""
 
+    @property
+    def how(self) -> str:
+        """The status in words: who was killed has said nothing of it."""
+        return f"exit status {self.status}" if self.status >= 0 else f"killed by signal {-self.status}"
+
 
 @dataclass(slots=True)
 class Child:
@@ -164,12 +169,13 @@ async def piped(
     sink_cwd: Path | None = None,
     on_output: Listener | None = None,
     on_error: Listener | None = None,
+    on_source_error: Listener | None = None,
 ) -> tuple[Ended | None, Ended | None]:
     """Run ``source | sink``.
 
     With ``hold`` the sink does not see the end of its input before the source has exited 0: of one that fails it is
     killed while it still waits, so that it never takes a half for a whole; its own end is then None. A sink that ends
-    first has had enough or has died: the source's end is then None. The listeners hear the sink.
+    first has had enough or has died: the source's end is then None. Listeners hear the sink, but for the last one.
     """
     read, write = os.pipe()
     opened = {read, write}
@@ -189,7 +195,7 @@ async def piped(
             if not hold:
                 close(write)
             eating = asyncio.create_task(finish(eater, on_output or parts.append, on_error))
-            feeding = asyncio.create_task(finish(feeder, None))
+            feeding = asyncio.create_task(finish(feeder, None, on_source_error))
             try:
                 await asyncio.wait({eating, feeding}, return_when=asyncio.FIRST_COMPLETED)
                 if feeding.done() and feeding.result() != 0 and _cut_off(feeding.result(), feeder.error):

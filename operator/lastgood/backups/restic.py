@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lastgood.backups.process import piped
+from lastgood.backups.process import Listener, piped
 from lastgood.backups.restic_call import Call, Settings
 from lastgood.backups.restic_copy import copy
 from lastgood.backups.restic_errors import damage
@@ -151,19 +151,31 @@ class Restic:
 
     async def read(self, snapshot: str, file: str, into: Sequence[str], *, environment: Mapping[str, str]) -> None:
         """See the port."""
-        source = self.call.command("dump", snapshot, f"/{file.lstrip('/')}")
+        await self._feed(("dump", snapshot, f"/{file.lstrip('/')}"), into, environment)
 
-        async def attempt() -> None:
+    async def head(self, snapshot: str, file: str, into: Path, *, size_bytes: int) -> None:
+        """See the port."""
+        # Without a lock: head goes when it has enough, and a restic that nobody listens to dies and leaves its lock.
+        source = ("dump", "--no-lock", snapshot, f"/{file.lstrip('/')}")
+        sink = ["sh", "-c", 'exec head -c "$1" > "$2"', "sh", str(size_bytes), str(into)]
+        await self._feed(source, sink, {"PATH": os.environ.get("PATH", os.defpath)})
+
+    async def _feed(self, source: Sequence[str], into: Sequence[str], environment: Mapping[str, str]) -> None:
+        async def work(listen: Listener) -> None:
             fed, eaten = await piped(
-                source, into, source_environment=self.call.environment(), sink_environment=environment, hold=True
+                self.call.command(*source),
+                into,
+                source_environment=self.call.environment(),
+                sink_environment=environment,
+                hold=True,
+                on_source_error=listen,
             )
             if eaten is not None and eaten.status != 0:
                 raise JobFailed("CommandFailed", said(into[0], eaten))
             if fed is not None and fed.status != 0:
                 raise self.call.failure(fed)
 
-        await self.call.reachable()
-        await self.call.unlocked(attempt)
+        await self.call.unlocked(lambda: self.call.guarded(work))
 
     async def copy_to(self, other: Repository, snapshots: Sequence[str]) -> None:
         """See the port."""

@@ -84,6 +84,8 @@ class Call:
 
     def failure(self, ended: Ended) -> JobFailed:
         """What a restic that failed meant."""
+        if ended.status < 0 and not ended.error:
+            return JobFailed("RepositoryFailed", f"repository {self.location.shown}: restic was {ended.how}")
         return meaning(ended.error, self.location.shown, self.location.secrets)
 
     async def reachable(self) -> None:

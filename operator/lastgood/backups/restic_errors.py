@@ -66,6 +66,8 @@ _NOISE = re.compile(
     r"|lock was|github.com/|main\.|runtime\.|/|Fatal: (There were|repository contains))"
 )
 _RETRY = re.compile(r"returned error, retrying after [0-9.]+\w*: (.*)")
+_LOST = re.compile(r"Load\(<data/")
+"""A file that no other job makes anew. Locks and indexes come and go."""
 _LONGEST = 300
 
 
@@ -102,7 +104,8 @@ def meaning(error: str, repository: str, secrets: Sequence[str] = ()) -> JobFail
 def hopeless(line: str, repository: str, secrets: Sequence[str] = ()) -> JobFailed | None:
     """The cause when a line says that restic tries again what cannot succeed."""
     cause = meaning(line, repository, secrets)
-    return cause if cause.reason in {"DiskFull", "AccessDenied", "NoBucket", "CertificateUntrusted"} else None
+    lost = cause.reason == "RepositoryDamaged" and _LOST.search(line)
+    return cause if lost or cause.reason in {"DiskFull", "AccessDenied", "NoBucket", "CertificateUntrusted"} else None
 
 
 def damage(error: JobFailed) -> JobFailed:

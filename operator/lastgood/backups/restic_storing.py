@@ -127,5 +127,5 @@ def _named(folder: Path | None, told: str) -> str:
 
 def said(program: str, ended: Ended | None) -> str:
     """What a command that failed said at last."""
-    status = f"exit status {ended.status}" if ended else "ended too early"
+    status = ended.how if ended else "ended too early"
     return f"{Path(program).name} failed ({status}): {line_of(ended.error) if ended else ''}".rstrip(": ")

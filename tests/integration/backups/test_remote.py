@@ -142,6 +142,28 @@ async def test_a_bucket_that_stops_in_the_middle_leaves_what_was_there(pod: Pod,
         await repository.check()
 
 
+async def test_a_bucket_that_stops_while_a_file_is_read_is_told_of(pod: Pod, bucket: Bucket, tmp_path: Path) -> None:
+    """restic alone would try for a quarter of an hour."""
+    with_keys(pod)
+    repository = remote(pod, bucket.declared())
+    await repository.ensure()
+    source = ["head", "-c", "60000000", "/dev/urandom"]
+    made = await repository.store_output(source, file="dump", tags=TAGS, environment=HERE)
+    read, whole = tmp_path / "read", tmp_path / "whole"
+    script = 'head -c 100000 > "$1"; sleep 2; cat > /dev/null; touch "$2"'
+    sink = ["sh", "-c", script, "sh", str(read), str(whole)]
+    task = asyncio.create_task(repository.read(made.id, "dump", sink, environment=HERE))
+    deadline = time.monotonic() + 60
+    while not read.exists() or not read.stat().st_size:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    os.kill(bucket.pid, 9)
+    async with asyncio.timeout(120):
+        error = await failure(task)
+    assert error.reason == "Unreachable"
+    assert not whole.exists()
+
+
 async def test_two_buckets_with_credentials_of_their_own(pod: Pod, files: Path, tmp_path: Path) -> None:
     """One restic knows one set: this goes through two."""
     for name in ("one", "two"):

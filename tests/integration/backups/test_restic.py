@@ -82,11 +82,25 @@ async def test_what_a_command_prints_is_one_file_and_is_fed_to_another(pod: Pod,
     assert (await failure(repository.read(made.id, "none", ["cat"], environment=HERE))).reason == "RepositoryFailed"
 
 
+async def test_the_beginning_of_a_file_is_kept_and_no_lock_is_left(pod: Pod, tmp_path: Path) -> None:
+    repository = pod.volume()
+    await repository.ensure()
+    made = await repository.store_output(["seq", "1000000"], file="dump", tags=TAGS, environment=HERE)
+    head = tmp_path / "head"
+    await repository.head(made.id, "dump", head, size_bytes=1000)
+    assert head.read_text() == "".join(f"{n}\n" for n in range(1, 400))[:1000]
+    await repository.head(made.id, "dump", head, size_bytes=10_000_000)
+    assert head.read_text() == "".join(f"{n}\n" for n in range(1, 1000001))
+    assert locks(repository) == []
+    error = await failure(repository.head(made.id, "dump", tmp_path / "none" / "head", size_bytes=10))
+    assert error.reason == "CommandFailed"
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [
         ("seq 300000; echo the disk is gone >&2; exit 3", "sh failed (exit status 3): the disk is gone"),
-        ("seq 300000; kill -9 $$", "sh failed (exit status -9)"),
+        ("seq 300000; kill -9 $$", "sh failed (killed by signal 9)"),
         ("exit 1", "sh failed (exit status 1)"),
         ("exit 0", "sh printed nothing"),
     ],
@@ -336,6 +350,23 @@ async def test_a_missing_pack_is_found_by_the_structure(pod: Pod, tmp_path: Path
     error = await failure(repository.check())
     assert error.reason == "RepositoryDamaged"
     assert "does not exist" in error.message
+
+
+async def test_a_missing_pack_is_told_at_once_by_who_reads_it(pod: Pod, tmp_path: Path) -> None:
+    """restic alone would look for it for a quarter of an hour."""
+    repository = pod.volume()
+    await repository.ensure()
+    noise = ["head", "-c", "3000000", "/dev/urandom"]
+    made = await repository.store_output(noise, file="dump", tags=TAGS, environment=HERE)
+    damage(repository, remove=True)
+    async with asyncio.timeout(60):
+        for work in (
+            repository.read(made.id, "dump", ["cat"], environment=HERE),
+            repository.fetch(made.id, tmp_path / "out"),
+        ):
+            error = await failure(work)
+            assert (error.reason, "no such file" in error.message) == ("RepositoryDamaged", True)
+    assert locks(repository) == []
 
 
 @pytest.fixture

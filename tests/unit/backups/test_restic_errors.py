@@ -72,3 +72,15 @@ def test_what_cannot_get_better_is_not_waited_for() -> None:
     assert found is not None
     assert found.reason == "DiskFull"
     assert hopeless(away, "primary") is None
+
+
+def test_a_pack_that_is_gone_does_not_come_back() -> None:
+    """Other files do: of a lock, or an index that another job replaces."""
+    gone = "Load(<{}/10365d408a>, 1210196, 0) returned error, retrying after 552.330144ms: open r/data/10/1036: {}"
+    for words in ("no such file or directory", "The specified key does not exist."):
+        found = hopeless(gone.format("data", words), "primary")
+        assert found is not None
+        assert found.reason == "RepositoryDamaged"
+        assert hopeless(gone.format("lock", words), "primary") is None
+        assert hopeless(gone.format("index", words), "primary") is None
+    assert hopeless(gone.format("data", "connection refused"), "primary") is None

@@ -64,6 +64,7 @@ GONE = {"terminated": {"exitCode": 1}, "vanishes": True}
         ),
         ("inPlace", "safety", EVICTED, "PodEvicted", 2, "nothing was changed; deployment/shop is started again"),
         ("swap", "restore", OOM, "OutOfMemory", 2, 'database "shop" was not touched; deployment/shop is started again'),
+        ("swap", "restore", fails("restore"), "Unreachable", 2, '" can be dropped, if it is there'),
         ("swap", "validate", MUTE, "JobFailed", 2, "holds what was restored, and can be dropped"),
         ("swap", "swap", fails("swap", "InUse"), "InUse", 2, 'database "shop" was not touched'),
         ("swap", "swap", LOST, "PodLost", 0, "it is not known whether the names were given"),
@@ -93,6 +94,14 @@ async def test_a_job_fails(mode: str, task: str, how: Any, reason: str, replicas
     whole = next(c for c in api.has("restores", "back")["status"]["conditions"] if c["type"] == "DataWhole")
     assert whole["status"] == str(replicas == 2)
     assert not api.has("restores", "back")["metadata"]["finalizers"] if task != "verify" else True
+
+
+async def test_a_new_database_is_said_to_be_dropped_where_the_job_could_not() -> None:
+    """A job that fails drops what it has made; one that is killed cannot."""
+    found = await ended(stage(), failing("restore", OOM), into={"newDatabase": {"name": "copy"}})
+    assert found[0] == "OutOfMemory"
+    assert found[1].startswith("nothing in use was changed")
+    assert found[1].endswith('drop database "copy" before another try, if it is there')
 
 
 async def test_a_job_that_only_reads_is_run_again_when_it_has_vanished() -> None:

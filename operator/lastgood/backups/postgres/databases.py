@@ -1,6 +1,7 @@
 """Databases as a whole: made, marked while they are filled, given another's name and settings."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import psycopg
@@ -96,6 +97,16 @@ class Databases:
             raise translated(str(error), doing=f"making database {name}", otherwise=PgReason.RESTORE_FAILED) from None
         finally:
             await connection.close()
+
+    async def discard(self, name: str, uid: str) -> None:
+        """Drop what this restore has made and not completed. What cannot be dropped stays, and its mark tells."""
+        with contextlib.suppress(JobFailed, psycopg.Error):
+            connection = await self.maintenance()
+            try:
+                if await _comment(connection, name) == mark(uid):
+                    await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            finally:
+                await connection.close()
 
     async def complete(self, name: str, uid: str) -> None:
         """Say that all is in it."""

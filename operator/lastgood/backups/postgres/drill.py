@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -13,10 +14,10 @@ from lastgood.api.backupschedule import SqlAssertion
 from lastgood.backups.postgres.assertions import broken
 from lastgood.backups.postgres.loading import dump_of, load
 from lastgood.backups.postgres.logical import GLOBALS
+from lastgood.backups.postgres.looking import looking
 from lastgood.backups.postgres.points import part, stamp
-from lastgood.backups.postgres.restoring import Held, held
+from lastgood.backups.postgres.restoring import Held, held, tallied
 from lastgood.backups.postgres.run import run
-from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.backups.postgres.throwaway import Throwaway, initialise, serving
 from lastgood.backups.postgres.tools import Tools, tools
 from lastgood.domain.backups.pgreasons import PgReason
@@ -99,7 +100,9 @@ async def _database(
             await connection.execute(make.format(sql.Identifier(name), sql.Literal(wanted.encoding)))
     options = ["--no-tablespaces"] + ([] if point.has_globals else ["--no-owner", "--no-privileges"])
     dump = dump_of(point.snapshots, name, repository.name)
-    await load(client, repository, dump, server.conninfo(name), work, size_bytes=point.sizes[name], options=options)
-    async with server.session(name, doing=f"counting the rows of {name}") as connection:
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return [f"{name}: {each}" for each in differences(wanted, await tally(connection, await prepare(connection)))]
+    session = partial(server.session, name, doing=f"counting the rows of {name}")
+    to, size = server.conninfo(name), point.sizes[name]
+    async with looking(session, wanted) as seen:
+        await load(client, repository, dump, to, work, size_bytes=size, options=options)
+    async with session() as connection:
+        return [f"{name}: {each}" for each in differences(wanted, await tallied(connection, seen))]

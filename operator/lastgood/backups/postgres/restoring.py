@@ -1,8 +1,10 @@
 """What a Restore does with dumps: in place, or into a fresh database that may take the name afterwards."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ from lastgood.api.backupjob import RestoreJob
 from lastgood.backups.postgres.assertions import broken
 from lastgood.backups.postgres.databases import Databases
 from lastgood.backups.postgres.loading import dump_of, load, replace
+from lastgood.backups.postgres.looking import looking
 from lastgood.backups.postgres.points import described, of_backup
 from lastgood.backups.postgres.server import Server
 from lastgood.backups.postgres.tallying import prepare, tally
 from lastgood.backups.postgres.tools import tools
 from lastgood.domain.backups.pgreasons import PgReason
 from lastgood.domain.backups.ports import JobFailed, Repository, Snapshot, before_writing
-from lastgood.domain.backups.tally import Tally, differences, phrase
+from lastgood.domain.backups.tally import Table, Tally, differences, phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,16 @@ class LogicalRestore:
             name, like=database, encoding=held_then.encoding, uid=restore.uid, reserved=reserved
         )
         dump = dump_of(point.snapshots, database, repository.name)
-        await load(client, repository, dump, self._server.conninfo(name), work, size_bytes=point.sizes[database])
-        async with self._server.session(name, doing=f"counting the rows of {name}") as connection:
-            told = differences(held_then, await _tally(connection))
+        session = partial(self._server.session, name, doing=f"counting the rows of {name}")
+        to, size = self._server.conninfo(name), point.sizes[database]
+        try:
+            async with looking(session, held_then) as seen:
+                await load(client, repository, dump, to, work, size_bytes=size)
+        except BaseException:
+            await asyncio.shield(self._databases.discard(name, restore.uid))
+            raise
+        async with session() as connection:
+            told = differences(held_then, await tallied(connection, seen))
         if told:
             message = f"{name} is not as {database} was at {point.time}: {phrase(told)}. {database} is untouched"
             raise JobFailed(PgReason.VALIDATION_FAILED, message)
@@ -140,6 +150,7 @@ class LogicalRestore:
             await connection.close()
 
 
-async def _tally(connection: Any) -> Tally:
+async def tallied(connection: Any, known: Mapping[str, Table]) -> Tally:
+    """What a database holds; ``known`` are tables that were looked at since they were loaded."""
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    return await tally(connection, await prepare(connection))
+    return await tally(connection, await prepare(connection), known)

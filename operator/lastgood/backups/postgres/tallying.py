@@ -1,5 +1,6 @@
 """Counts and checksums of a database's tables, taken in one session so that they belong to one snapshot."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lastgood.domain.backups.tally import Table, Tally
@@ -43,16 +44,22 @@ async def prepare(connection: Any, *, unlogged: bool = True) -> list[str]:
     return names
 
 
-async def tally(connection: Any, names: list[str]) -> Tally:
-    """Count and sum up these tables (quoted names)."""
+async def look(connection: Any, name: str) -> Table:
+    """Count and sum up one table (quoted name) in a session with these settings."""
+    # As text, since every type has one; hashed by bytes, so that no collation has a say.
+    query = (
+        'SELECT count(*), coalesce(sum(hashtextextended((t.*)::text COLLATE "C", 0)), 0)::text '  # noqa: S608
+        f"FROM ONLY {name} AS t"
+    )
+    row = await (await connection.execute(query.encode())).fetchone()
+    return Table(row[0], row[1])
+
+
+async def tally(connection: Any, names: list[str], known: Mapping[str, Table] | None = None) -> Tally:
+    """Count and sum up these tables (quoted names), but for those that are known."""
     tables = {}
     for name in names:
-        # As text, since every type has one; hashed by bytes, so that no collation has a say.
-        query = (
-            'SELECT count(*), coalesce(sum(hashtextextended((t.*)::text COLLATE "C", 0)), 0)::text '  # noqa: S608
-            f"FROM ONLY {name} AS t"
-        )
-        row = await (await connection.execute(query.encode())).fetchone()
-        tables[name] = Table(row[0], row[1])
+        there = (known or {}).get(name)
+        tables[name] = there if there is not None else await look(connection, name)
     other = await (await connection.execute(_OTHER)).fetchone()
     return Tally(tables, other[0], other[1])

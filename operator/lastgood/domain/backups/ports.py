@@ -155,6 +155,10 @@ class Repository(Protocol):
         """Feed one file of a snapshot to a command's standard input; JobFailed unless both exit 0."""
         ...
 
+    async def head(self, snapshot: str, file: str, into: Path, *, size_bytes: int) -> None:
+        """Write the beginning of one file of a snapshot to ``into``; all of it where it is not longer."""
+        ...
+
     async def copy_to(self, other: "Repository", snapshots: Sequence[str]) -> None:
         """Copy these snapshots, as far as the other does not have them."""
         ...

@@ -145,12 +145,15 @@ def way_back(case: Case, step: StepName, reason: str) -> str:
         return _after_start(case, used, kept)
     if step in CHANGED_NOTHING or not begun(case, "Restored", "restore") or untouched(case):
         return f"nothing was changed{again}"
+    # A job that fails drops what it has made itself; one that is killed cannot, and what differs stays to be looked at.
+    left = ", if it is there" if step == "Restored" else ""
     if mode == "newDatabase":
-        return f'nothing in use was changed{again}; drop database "{fresh}" before another try'
+        return f'nothing in use was changed{again}; drop database "{fresh}" before another try{left}'
     if mode == "newVolume":
         return f'nothing in use was changed{again}; delete claim "{restore.spec.new_claim}" before another try'
     if mode == "swap" and own_whole(case, reason):
-        return f'{used} was not touched{again}; database "{fresh}" holds what was restored, and can be dropped'
+        holds = "" if left else "holds what was restored, and "
+        return f'{used} was not touched{again}; database "{fresh}" {holds}can be dropped{left}'
     apart = f"{named(stopped)} stays at 0 replicas" if stopped else "whatever uses the data should stay at 0"
     start = f"; then start it: {_scale(restore)}" if stopped else ""
     if mode == "swap":
