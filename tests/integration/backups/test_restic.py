@@ -116,6 +116,36 @@ async def test_a_command_that_dies_half_way_leaves_no_snapshot(pod: Pod, script:
     assert locks(repository) == []
 
 
+async def test_the_lock_of_a_restic_that_could_not_take_it_back_goes_with_the_command_that_died(
+    pod: Pod, tmp_path: Path
+) -> None:
+    """As one does that is told to end in the moment in which it writes its lock."""
+    repository = pod.volume()
+    await repository.ensure()
+    real = shutil.which("restic")
+    killing = tmp_path / "restic"
+    killing.write_text(
+        f"""#!/bin/sh
+case " $* " in *" backup "*) ;; *) exec {real} "$@" ;; esac
+{real} "$@" <&0 & child=$!
+trap 'kill -9 $child; touch {tmp_path}/killed; exit 130' INT
+wait $child
+"""
+    )
+    killing.chmod(0o755)
+    repository = pod.volume(program=str(killing))
+    mark = tmp_path / "locked"
+    watched = repository.call.location.folder
+    script = f'until [ -n "$(ls {watched}/locks)" ]; do sleep 0.05; done; touch {mark}; exit 1'
+    error = await failure(
+        repository.store_output(["sh", "-c", script], file="dump", tags=TAGS, environment=HERE),
+    )
+    assert error.reason == "CommandFailed"
+    assert mark.exists()
+    assert (tmp_path / "killed").exists()
+    assert locks(repository) == []
+
+
 async def test_a_run_that_is_cancelled_leaves_no_snapshot_no_lock_and_no_process(pod: Pod, tmp_path: Path) -> None:
     repository = pod.volume()
     await repository.ensure()
