@@ -131,7 +131,7 @@ async def _saturated(url: str, seconds: float) -> float:
         nonlocal done
         while time.monotonic() - began < seconds:
             outcome = await slot.probe.run()
-            controller.on_outcome(slot.key, slot.name, slot.kind, outcome)
+            controller.evidence.outcome(slot.key, slot.name, slot.kind, outcome)
             done += 1
 
     await asyncio.gather(*(worker(slot) for slot in slots))

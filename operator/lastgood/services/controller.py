@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
@@ -17,20 +17,17 @@ from lastgood.domain.decide import (
     decide,
     evidence,
 )
-from lastgood.domain.health import ProbeState, Thresholds, combine, observe
 from lastgood.domain.ledger import candidate, newest_other, track, with_good
-from lastgood.domain.model import Good, Key, Memory, Surroundings, TargetSeen
-from lastgood.domain.objective import ObjectiveState
-from lastgood.domain.objective import event as objective_event
-from lastgood.domain.outcome import Outcome
+from lastgood.domain.model import Good, Key, Surroundings, TargetSeen
 from lastgood.domain.ports import Cluster, ProbeFactory
 from lastgood.domain.sources import SourceFactory
-from lastgood.domain.status import from_status, signals_from_status, unseen
+from lastgood.domain.status import from_status, unseen
 from lastgood.domain.triggers import Looked, evaluate, first_due
 from lastgood.services.accepting import Accepting
 from lastgood.services.ahead import at_once
 from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
+from lastgood.services.evidence import Evidence
 from lastgood.services.fleet import Fleet
 from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
@@ -52,16 +49,6 @@ HEAL_SECONDS = 10.0
 
 BASELINE_SECONDS = 600.0
 """How often it is looked whether much has come to the baselines of good revisions."""
-
-_TELLING = 3
-"""Passes in a row up to which each may complete what a new revision waits for."""
-
-_NEW, _USUAL = ProbeState(), Thresholds()
-
-
-def _at_front(memory: Memory) -> bool:
-    """Whether what runs is the newest good revision."""
-    return bool(memory.ledger) and memory.current is not None and memory.ledger[0].key == memory.current.key
 
 
 class Controller:
@@ -89,8 +76,9 @@ class Controller:
         self.queue = WorkQueue(self.reconcile)
         self._accepting = Accepting(cluster, table)
         self.objective_queue = WorkQueue(self._accept)
-        self.fleet = Fleet(self.on_outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
-        self._probing = Probing(cluster, factory, self.fleet, on_health=self._note_health)
+        self.evidence = Evidence(table, metrics, self._around, self.queue, self._teller)
+        self.fleet = Fleet(self.evidence.outcome, on_lag=metrics.lag.observe, on_skip=metrics.skipped.inc)
+        self._probing = Probing(cluster, factory, self.fleet, on_health=self.evidence.health)
         self._under_way = UnderWay(
             cluster=cluster,
             table=table,
@@ -108,10 +96,11 @@ class Controller:
             minutes=minutes,
             look=self.queue.add,
             look_at=self.queue.add_at,
-            on_flip=self._on_flip,
+            on_flip=self.evidence.flip,
             on_event=self._teller.event,
         )
-        minutes.on_flip = self._history_flipped
+        self.evidence.measure = self.objectives.on_outcome
+        minutes.on_flip = self.evidence.history_flip
         self._baselines = Baselines(cluster)
         self.leading = False
         self._unobserved = 0.0
@@ -183,52 +172,6 @@ class Controller:
         self._metrics.services.set(len(self._table.services))
         for other in self._table.dependents.get(key, ()):
             self.queue.add((key[0], other[1]))
-
-    def on_outcome(self, key: Key, name: str, kind: str, outcome: Outcome) -> None:
-        """One probe has ended. The hot path: nothing here awaits or allocates without need."""
-        self._metrics.count_outcome(kind, outcome)
-        service = self._table.services.get(key)
-        if service is None or not service.loaded:
-            return
-        now = time.time()
-        memory = service.memory
-        before = memory.probes.get(name, _NEW)
-        after = observe(before, outcome, now, service.thresholds.get(name, _USUAL))
-        # A probe that could never ask stays Unknown, and yet has a reason from some outcome on.
-        flipped = after.state is not before.state or after.since != before.since
-        if flipped or name not in memory.probes:
-            probes = {**memory.probes, name: after}
-            health = combine(memory.health, probes, now)
-            service.memory = replace(memory, probes=probes, health=health)
-            self._note_health(service)
-        else:
-            # Nothing that anybody compares has changed: in place, since this is most of all outcomes.
-            cast("dict[str, ProbeState]", memory.probes)[name] = after
-            health = memory.health
-        if outcome.code:
-            self._metrics.count_answer(key, outcome.code)
-        if service.tracks:
-            self.objectives.on_outcome(service, name, outcome, now)
-        if flipped or (memory.marks and any(not mark.outcome for mark in memory.marks)):
-            self.queue.add(key)
-        if health.state == "False":
-            if now >= health.since + service.plan.failing_for:
-                if not service.blocked and not service.breach_outcome_at:
-                    service.breach_outcome_at = now
-                self.queue.add(key, urgent=service.breach_outcome_at > 0)
-        elif health.state == "True" and after.run_length <= _TELLING and not _at_front(memory):
-            self.queue.add(key)
-
-    def _note_health(self, service: Service) -> None:
-        memory = service.memory
-        state, since = memory.health.state, memory.health.since
-        self._metrics.health[service.key] = {"True": 1, "False": 0}.get(state, -1)
-        if state != "False" and memory.runs:
-            # What it measures counts like its health when one looks for a cause that many share.
-            state, since = "False", min(run.since for run in memory.runs.values())
-        self._around.note(service.key, state, since)
-        for other in self._table.dependents.get(service.key, ()):
-            self.queue.add(other)
 
     async def reconcile(self, key: Key) -> None:
         """Bring one service to where it should be."""
@@ -327,39 +270,11 @@ class Controller:
                 await self._baselines.keep(service, before.ledger[0].snapshot)
             self.objectives.released(service)
         if bool(before.runs) != bool(decision.memory.runs):
-            self._note_health(service)
+            self.evidence.health(service)
 
     def _history(self) -> tuple[str, str]:
         state = self.objectives.minutes.state
         return str(state.reason), state.message
-
-    def _history_flipped(self) -> None:
-        """Tell it on every service with a budget, spread over half a minute."""
-        for place, (key, service) in enumerate(self._table.services.items()):
-            if any(track.rings is not None for track in service.tracks.values()):
-                self.queue.add_at(key, 30 * (place % 997) / 997)
-
-    def _on_flip(self, service: Service, name: str, before: ObjectiveState, after: ObjectiveState) -> None:
-        """An objective stands otherwise than before."""
-        self._note_health(service)
-        event = objective_event(name, before, after)
-        if event is not None:
-            self._teller.event(service, *event)
-
-    def signals(self, service: Service, status: Mapping[str, Any]) -> None:
-        """Signals were raised, or have ended: whoever takes them writes them into status."""
-        if not status.get("signals") and not service.status.get("signals") and not service.memory.signals:
-            return
-        try:
-            raised = signals_from_status(status)
-        except (KeyError, ValueError, TypeError) as error:
-            _log.warning("signals not readable", service=service.key, error=type(error).__name__)
-            return
-        # Kept for a process that loses the Lease and has it again, and begins from status.
-        service.status = {**service.status, "signals": status.get("signals") or []}
-        if raised != service.memory.signals:
-            service.memory = replace(service.memory, signals=raised)
-            self.queue.add(service.key)
 
     def _load(self, service: Service) -> None:
         try:
@@ -371,7 +286,7 @@ class Controller:
             service.memory = from_status({})
         service.said = {c["type"]: (c["status"], c["reason"]) for c in service.status.get("conditions") or ()}
         service.loaded = True
-        self._note_health(service)
+        self.evidence.health(service)
 
     async def _record(self, service: Service, action: RecordGood) -> None:
         good = await self._revisions.keep(service, action.key, time.time())

@@ -70,7 +70,7 @@ class Intake:
             if not self._controller.leading:
                 known.status = shared(body.get("status") or {})
             elif known.loaded:
-                self._controller.signals(known, body.get("status") or {})
+                self._controller.evidence.signals(known, body.get("status") or {})
             return
         try:
             plan = plan_of(MonitoredServiceSpec.model_validate(body["spec"]))
@@ -89,7 +89,7 @@ class Intake:
             self._table.put_service(known)
             if known.loaded and self._controller.leading:
                 # One event may tell of an edit and of a signal: of several changes only the last is seen.
-                self._controller.signals(known, status)
+                self._controller.evidence.signals(known, status)
         else:
             fresh = Service(key=key, uid=uid, generation=generation, plan=plan, spec=spec, status=status)
             self._table.put_service(fresh)

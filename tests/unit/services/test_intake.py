@@ -18,7 +18,7 @@ class Told:
     def __init__(self) -> None:
         self.dirty: list[object] = []
         self.raised: list[object] = []
-        self.queue = self.objective_queue = self
+        self.queue = self.objective_queue = self.evidence = self
 
     def add(self, key: object) -> None:
         self.dirty.append(key)
