@@ -7,7 +7,7 @@ suite=$1 workers=$2
 cache="cache_dir=.pytest_cache/$suite"
 rm -rf ".pytest_cache/$suite"
 # Beside others all takes longer. What waits too long alone has failed.
-LASTGOOD_PATIENCE=${LASTGOOD_PATIENCE:-2} .venv/bin/python -m pytest "tests/$suite" -q -o "$cache" -n "$workers" --dist loadgroup
+LASTGOOD_PATIENCE=${LASTGOOD_PATIENCE:-2} .venv/bin/python -m pytest "tests/$suite" -q -o "$cache" -n "$workers" --dist loadgroup --durations=15 --durations-min=20
 status=$?
 # 1: tests failed. All else (no tests, no collection, a signal) is nothing that a second run mends.
 [ "$status" = 1 ] && [ -z "${ONCE:-}" ] || exit "$status"
