@@ -297,7 +297,14 @@ def run() -> list[Row]:
     more, again = _physical(4 * scale)
     wal = _wal(max(1, scale // 10))
     memory = max(telling, dumping, copying, again) / 1e6
-    return [*texts, *logical, *physical, *more, *wal, at_most("most memory of a job, all its processes", memory, 300, " MB")]
+    return [
+        *texts,
+        *logical,
+        *physical,
+        *more,
+        *wal,
+        at_most("most memory of a job, all its processes", memory, 300, " MB"),
+    ]
 
 
 if __name__ == "__main__":
