@@ -130,7 +130,7 @@ async def test_what_failed_leaves_nobody_sure(pod: Pod, calls: Calls) -> None:
     with pytest.raises(JobFailed):
         await repository.store_output(["false"], file="x", tags=TAGS, environment=HERE)
     assert await repository.snapshots(TAGS) == []
-    assert calls.taken() == ["backup", "snapshots"]
+    assert calls.taken() == ["backup", "unlock", "snapshots"]
 
 
 async def test_to_open_it_is_to_look(pod: Pod) -> None:

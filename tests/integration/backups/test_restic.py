@@ -122,14 +122,21 @@ async def test_the_lock_of_a_restic_that_could_not_take_it_back_goes_with_the_co
     """As one does that is told to end in the moment in which it writes its lock."""
     repository = pod.volume()
     await repository.ensure()
-    real = shutil.which("restic")
     killing = tmp_path / "restic"
     killing.write_text(
-        f"""#!/bin/sh
-case " $* " in *" backup "*) ;; *) exec {real} "$@" ;; esac
-{real} "$@" <&0 & child=$!
-trap 'kill -9 $child; touch {tmp_path}/killed; exit 130' INT
-wait $child
+        f"""#!{sys.executable}
+import os, pathlib, signal, subprocess, sys
+restic = [{shutil.which("restic")!r}, *sys.argv[1:]]
+if "backup" not in restic:
+    os.execv(restic[0], restic)
+child = subprocess.Popen(restic)
+def die(*_):
+    child.kill()
+    os.waitpid(child.pid, 0)
+    pathlib.Path({str(tmp_path / "killed")!r}).touch()
+    os._exit(130)
+signal.signal(signal.SIGINT, die)
+sys.exit(child.wait())
 """
     )
     killing.chmod(0o755)
