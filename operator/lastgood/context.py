@@ -23,8 +23,8 @@ from lastgood.kube.lease import KubeLease
 from lastgood.kube.signals import KubeSignals
 from lastgood.kube.stats import ClusterStats
 from lastgood.probes.factory import Probes
-from lastgood.services.backupcontroller import BackupController
-from lastgood.services.backupintake import BackupIntake
+from lastgood.services.backups.controller import BackupController
+from lastgood.services.backups.intake import BackupIntake
 from lastgood.services.controller import Controller
 from lastgood.services.intake import Intake
 from lastgood.services.leadership import Leadership

@@ -19,8 +19,8 @@ from lastgood.domain.backups.ports import Places, Repository
 from lastgood.kube.plain import ACCOUNT, PlainApi, from_kubeconfig, in_cluster
 from lastgood.kube.records import KubeRecords
 from lastgood.kube.standing import KubeSchedule
-from lastgood.services.backupjob import Progress
-from lastgood.services.backuptools import PRIMARY, Parts
+from lastgood.services.jobs.task import Progress
+from lastgood.services.jobs.tools import PRIMARY, Parts
 
 
 @dataclass(frozen=True, slots=True)

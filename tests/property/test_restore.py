@@ -11,7 +11,7 @@ from tests.unit.restores.api import Api, Killed, Process, all_well, drive, fails
 from lastgood.domain.restores.advance import Do, advance
 from lastgood.domain.restores.observed import backups_seen, restore_seen, schedule_seen
 from lastgood.domain.restores.state import World
-from lastgood.services.restoreworld import RestoreWorld
+from lastgood.services.restores.world import RestoreWorld
 from lastgood.services.table import Table
 
 DIES: Any = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}, "ok": False}

@@ -15,7 +15,7 @@ from lastgood.context_job import JobOptions, job_name, make
 from lastgood.domain.backups.answers import fitting
 from lastgood.domain.backups.ports import Places
 from lastgood.domain.backups.trying import exit_status
-from lastgood.services.backupjob import run as run_job
+from lastgood.services.jobs.task import run as run_job
 
 
 def job(arguments: argparse.Namespace) -> int:

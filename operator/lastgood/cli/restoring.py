@@ -13,7 +13,7 @@ from lastgood.context import reading
 from lastgood.domain.ports import ClusterError
 from lastgood.domain.restores.observed import restore_seen
 from lastgood.domain.restores.plan import plan
-from lastgood.services.restoreworld import RestoreWorld
+from lastgood.services.restores.world import RestoreWorld
 from lastgood.services.table import Table
 
 

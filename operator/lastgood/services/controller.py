@@ -24,7 +24,6 @@ from lastgood.domain.sources import SourceFactory
 from lastgood.domain.status import from_status, unseen
 from lastgood.domain.triggers import Looked, evaluate, first_due
 from lastgood.services.accepting import Accepting
-from lastgood.services.ahead import at_once
 from lastgood.services.baselines import Baselines
 from lastgood.services.events import Events
 from lastgood.services.evidence import Evidence
@@ -33,14 +32,15 @@ from lastgood.services.metrics import Metrics
 from lastgood.services.minutes import Minutes
 from lastgood.services.objectives import Objectives
 from lastgood.services.probing import REFRESH_SECONDS, Probing
-from lastgood.services.records import is_final
-from lastgood.services.restorecontroller import RestoreController
+from lastgood.services.restores.controller import RestoreController
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks
+from lastgood.services.rollbacks.ahead import at_once
+from lastgood.services.rollbacks.executor import Rollbacks
+from lastgood.services.rollbacks.records import is_final
+from lastgood.services.rollbacks.underway import Begun, UnderWay
 from lastgood.services.surroundings import Around
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
-from lastgood.services.underway import Begun, UnderWay
 from lastgood.services.workqueue import WorkQueue
 
 _log = structlog.get_logger(__name__)

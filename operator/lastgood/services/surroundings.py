@@ -8,7 +8,7 @@ from lastgood.domain.breadth import mass_breach
 from lastgood.domain.model import Key, Memory, Problem, ScheduleStands, Surroundings
 from lastgood.domain.ports import Cluster
 from lastgood.domain.triggers import Looked
-from lastgood.services.records import AWAITING_APPROVAL, is_final, phase_of
+from lastgood.services.rollbacks.records import AWAITING_APPROVAL, is_final, phase_of
 from lastgood.services.table import Service, Table
 
 CHECK_TTL = 5.0

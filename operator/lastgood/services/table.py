@@ -9,7 +9,7 @@ from lastgood.domain.model import Key, Memory, Plan, Problem
 from lastgood.domain.observed import Sketch, version_number
 from lastgood.domain.ports import Object
 from lastgood.domain.track import Track
-from lastgood.services.backuptable import BackupTable
+from lastgood.services.backups.table import BackupTable
 
 _WORD = 20
 """Characters of a text that other objects are likely to hold too: a type, a reason. Times and messages are longer."""

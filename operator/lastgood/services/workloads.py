@@ -2,7 +2,7 @@
 
 from lastgood.domain.backups.names import HOLDER_ANNOTATION, REPLICAS_ANNOTATION
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.services.restoreworld import PLURALS
+from lastgood.services.restores.world import PLURALS
 
 _CONFLICT = frozenset({409, 422})
 

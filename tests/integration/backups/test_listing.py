@@ -17,8 +17,8 @@ from lastgood.backups.restic import Restic
 from lastgood.backups.restic_listing import KEPT_SECONDS
 from lastgood.domain.backups.points import record_tags
 from lastgood.domain.backups.ports import Engine, JobFailed, Snapshot
-from lastgood.services.backupprune import prune
-from lastgood.services.backuptools import Parts
+from lastgood.services.jobs.prune import prune
+from lastgood.services.jobs.tools import Parts
 
 HERE = {"PATH": os.environ["PATH"]}
 

@@ -14,7 +14,7 @@ print("\\n".join(sys.modules))
 def test_a_job_loads_nothing_of_the_operator_and_no_kind_that_it_does_not_read() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(done.stdout.split())
-    assert "lastgood.services.backupjob" in loaded
+    assert "lastgood.services.jobs.task" in loaded
     libraries = {"kopf", "kubernetes", "aiohttp", "yaml", "psycopg", "redis", "prometheus_client"}
     ours = {"lastgood.context", "lastgood.api.kinds", "lastgood.api.schema", "lastgood.handlers"}
     assert loaded & (libraries | ours) == set()

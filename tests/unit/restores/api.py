@@ -10,7 +10,7 @@ from lastgood.domain.ports import ClusterError, Object
 from lastgood.domain.restores.observed import restore_seen
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
-from lastgood.services.restores import Restores
+from lastgood.services.restores.executor import Restores
 from lastgood.services.table import Table
 
 Job = Callable[[str], Object | None]

@@ -9,7 +9,7 @@ from lastgood.domain.backups.pods import Options
 from lastgood.domain.ports import ClusterError
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
-from lastgood.services.restorecontroller import RestoreController
+from lastgood.services.restores.controller import RestoreController
 from lastgood.services.table import Table
 
 

@@ -15,7 +15,7 @@ from lastgood.domain.ports import ClusterError, Object
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.revisions import Revisions
-from lastgood.services.rollbacks import Rollbacks
+from lastgood.services.rollbacks.executor import Rollbacks
 from lastgood.services.table import Service, Table
 
 pytestmark = pytest.mark.looptime

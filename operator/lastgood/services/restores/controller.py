@@ -8,7 +8,7 @@ from lastgood.domain.ports import Cluster, ClusterError
 from lastgood.domain.restores.state import FINAL
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
-from lastgood.services.restores import Restores
+from lastgood.services.restores.executor import Restores
 from lastgood.services.table import Table
 from lastgood.services.workqueue import WorkQueue
 

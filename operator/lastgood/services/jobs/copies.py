@@ -11,7 +11,7 @@ from lastgood.api.backupschedule import RepositoryStatus
 from lastgood.domain.backups.answers import copy_of, repository_failed, repository_status
 from lastgood.domain.backups.points import Held, usable
 from lastgood.domain.backups.ports import JobFailed, Repository
-from lastgood.services.backuptools import PRIMARY, Parts
+from lastgood.services.jobs.tools import PRIMARY, Parts
 
 _log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from lastgood.domain.backups.seen import point_of
 from lastgood.domain.clock import from_text
 from lastgood.domain.model import Key
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.services.backupcontroller import BackupController
-from lastgood.services.backups import version_of
-from lastgood.services.backuptable import BackupTable, ScheduleKnown
+from lastgood.services.backups.controller import BackupController
+from lastgood.services.backups.needs import version_of
+from lastgood.services.backups.table import BackupTable, ScheduleKnown
 
 _log = structlog.get_logger(__name__)
 

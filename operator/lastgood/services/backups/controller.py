@@ -15,9 +15,9 @@ from lastgood.domain.decide import Condition
 from lastgood.domain.model import Key, Problem
 from lastgood.domain.ports import Cluster
 from lastgood.domain.status import merge_conditions
-from lastgood.services.backuprecords import BackupRecords
-from lastgood.services.backups import Children, Jobs, Needs
-from lastgood.services.backuptable import BackupTable, ScheduleKnown
+from lastgood.services.backups.needs import Children, Jobs, Needs
+from lastgood.services.backups.records import BackupRecords
+from lastgood.services.backups.table import BackupTable, ScheduleKnown
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
 from lastgood.services.workqueue import WorkQueue

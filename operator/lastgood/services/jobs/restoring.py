@@ -4,7 +4,7 @@ from lastgood.api.backup import Verified
 from lastgood.api.backupjob import JobResult, RestoreJob
 from lastgood.domain.backups.ports import Comparer, JobFailed, Repository, Restorer, Swapper, Verifier
 from lastgood.domain.backups.texts import stamp
-from lastgood.services.backuptools import Parts
+from lastgood.services.jobs.tools import Parts
 
 
 def _asked(parts: Parts) -> RestoreJob:

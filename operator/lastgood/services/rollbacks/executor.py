@@ -14,13 +14,13 @@ from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.revision import difference
 from lastgood.domain.rollback import STEPS, Do, Next, RollbackSeen, advance
 from lastgood.domain.rollbackstatus import Change, both, end_change, identified, step_change
-from lastgood.services.ahead import Ahead, Facts, at_once, gather
-from lastgood.services.datapart import DataPart
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
-from lastgood.services.putback import PutBack, template_patch
-from lastgood.services.records import AWAITING_APPROVAL, rollback_seen
 from lastgood.services.revisions import Revisions
+from lastgood.services.rollbacks.ahead import Ahead, Facts, at_once, gather
+from lastgood.services.rollbacks.data import DataPart
+from lastgood.services.rollbacks.putback import PutBack, template_patch
+from lastgood.services.rollbacks.records import AWAITING_APPROVAL, rollback_seen
 from lastgood.services.table import Service, Table
 
 _log = structlog.get_logger(__name__)

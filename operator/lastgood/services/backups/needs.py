@@ -16,7 +16,7 @@ from lastgood.domain.backups.seen import JobSeen, job_of
 from lastgood.domain.clock import from_text, to_text
 from lastgood.domain.model import Problem
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.services.backuptable import ScheduleKnown
+from lastgood.services.backups.table import ScheduleKnown
 from lastgood.services.preparation import read_values
 
 _log = structlog.get_logger(__name__)

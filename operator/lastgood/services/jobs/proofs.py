@@ -16,7 +16,7 @@ from lastgood.domain.backups.answers import (
 from lastgood.domain.backups.points import Held, point, usable
 from lastgood.domain.backups.ports import JobFailed, Repository, Tester
 from lastgood.domain.backups.texts import stamp
-from lastgood.services.backuptools import PRIMARY, Parts
+from lastgood.services.jobs.tools import PRIMARY, Parts
 
 _log = structlog.get_logger(__name__)
 _WRONG = frozenset(

@@ -9,11 +9,11 @@ import structlog
 from lastgood.domain.decide import StartRollback, mark_ended, mark_started, with_mark
 from lastgood.domain.model import Key, Mark
 from lastgood.domain.ports import Cluster, ClusterError, Object
-from lastgood.services.ahead import Facts, at_once
 from lastgood.services.fleet import Fleet
 from lastgood.services.objects import rollback_object
-from lastgood.services.records import AWAITING_APPROVAL, ended_as, is_final, phase_of
-from lastgood.services.rollbacks import Rollbacks
+from lastgood.services.rollbacks.ahead import Facts, at_once
+from lastgood.services.rollbacks.executor import Rollbacks
+from lastgood.services.rollbacks.records import AWAITING_APPROVAL, ended_as, is_final, phase_of
 from lastgood.services.table import Service, Table
 from lastgood.services.teller import Teller
 from lastgood.services.workqueue import WorkQueue

@@ -14,7 +14,7 @@ from lastgood.domain.decide import Condition
 from lastgood.domain.model import Key
 from lastgood.domain.ports import Cluster, ClusterError, Object
 from lastgood.domain.status import merge_conditions
-from lastgood.services.backuptable import BackupTable, ScheduleKnown
+from lastgood.services.backups.table import BackupTable, ScheduleKnown
 
 _log = structlog.get_logger(__name__)
 WAIT_SECONDS = 30.0

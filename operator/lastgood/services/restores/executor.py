@@ -14,9 +14,9 @@ from lastgood.domain.restores.plan import sentence
 from lastgood.domain.restores.state import Case, RestoreSeen, WorkloadSeen
 from lastgood.services.events import Events
 from lastgood.services.metrics import Metrics
-from lastgood.services.restorejobs import RestoreJobs
-from lastgood.services.restoreteller import RestoreTeller
-from lastgood.services.restoreworld import RestoreWorld
+from lastgood.services.restores.jobs import RestoreJobs
+from lastgood.services.restores.teller import RestoreTeller
+from lastgood.services.restores.world import RestoreWorld
 from lastgood.services.table import Table
 from lastgood.services.workloads import Workloads
 

@@ -7,7 +7,7 @@ import structlog
 from lastgood.api.backupjob import JobResult
 from lastgood.domain.backups.leaving import Fate, Leave, leave
 from lastgood.domain.backups.ports import JobFailed, Receiver
-from lastgood.services.backuptools import Parts
+from lastgood.services.jobs.tools import Parts
 
 _log = structlog.get_logger(__name__)
 DECIDE_SECONDS = 10.0

@@ -13,7 +13,7 @@ from lastgood.domain.backups.points import Held, held, unfinished, usable
 from lastgood.domain.backups.ports import JobFailed, Repository
 from lastgood.domain.backups.retention import Age, kept
 from lastgood.domain.backups.texts import moment
-from lastgood.services.backuptools import PRIMARY, Parts
+from lastgood.services.jobs.tools import PRIMARY, Parts
 
 _log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 3600.0

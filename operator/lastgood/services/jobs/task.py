@@ -12,12 +12,12 @@ from lastgood.api.base import seconds
 from lastgood.domain.backups.answers import complete, repository_failed, with_condition
 from lastgood.domain.backups.ports import JobFailed, Repository
 from lastgood.domain.backups.texts import stamp
-from lastgood.services.backupcopies import copy_all, tell_caught_up
-from lastgood.services.backupproofs import data_sample, full_check, restore_test
-from lastgood.services.backupprune import prune
-from lastgood.services.backupreceive import receive, tidy
-from lastgood.services.backuprestore import restore, swap, validate, verify
-from lastgood.services.backuptools import PRIMARY, Parts, read_record, write_record
+from lastgood.services.jobs.copies import copy_all, tell_caught_up
+from lastgood.services.jobs.proofs import data_sample, full_check, restore_test
+from lastgood.services.jobs.prune import prune
+from lastgood.services.jobs.receive import receive, tidy
+from lastgood.services.jobs.restoring import restore, swap, validate, verify
+from lastgood.services.jobs.tools import PRIMARY, Parts, read_record, write_record
 
 _log = structlog.get_logger(__name__)
 PROGRESS_SECONDS = 10.0

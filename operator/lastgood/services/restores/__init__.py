@@ -1,0 +1,1 @@
+"""Restores: gathered, decided, done and told one thing at a time."""
