@@ -173,6 +173,11 @@ class Call:
             try:
                 return await attempt()
             except JobFailed as error:
+                if error.reason == "CommandFailed":
+                    # A restic is ended with the command beside it. In the moment in which it writes its lock it leaves
+                    # that, to be waited for by all others.
+                    with contextlib.suppress(JobFailed):
+                        await self.once("unlock")
                 if error.reason != "RepositoryLocked":
                     raise
                 self.hindered += 1

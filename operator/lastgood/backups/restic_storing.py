@@ -1,6 +1,5 @@
 """Storing folders and what commands print, and knowing the snapshots that were made."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,14 +88,7 @@ async def store_output(
         return await call.guarded(work), at
 
     with listing.unsure():
-        try:
-            heard, at = await call.unlocked(attempt)
-        except JobFailed as failed:
-            if failed.reason == "CommandFailed":
-                # A restic that is ended while it writes its lock leaves it, to be waited for by all others.
-                with contextlib.suppress(JobFailed):
-                    await call.once("unlock")
-            raise
+        heard, at = await call.unlocked(attempt)
         return await _made(call, listing, heard, at, tags)
 
 

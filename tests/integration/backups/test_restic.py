@@ -153,6 +153,16 @@ sys.exit(child.wait())
     assert locks(repository) == []
 
 
+async def test_a_reader_that_fails_leaves_no_lock_of_the_restic_that_it_read_from(pod: Pod) -> None:
+    """Which is ended by that, and by no signal that it heeds."""
+    repository = pod.volume()
+    await repository.ensure()
+    made = await repository.store_output(["seq", "300000"], file="dump", tags=TAGS, environment=HERE)
+    error = await failure(repository.read(made.id, "dump", ["sh", "-c", "head -c 1; exit 4"], environment=HERE))
+    assert (error.reason, "exit status 4" in error.message) == ("CommandFailed", True)
+    assert locks(repository) == []
+
+
 async def test_a_run_that_is_cancelled_leaves_no_snapshot_no_lock_and_no_process(pod: Pod, tmp_path: Path) -> None:
     repository = pod.volume()
     await repository.ensure()
