@@ -68,7 +68,7 @@ async def _prune(parts: Parts, repository: Repository) -> list[Held]:
     left = [s.id for h in going for s in h.snapshots]
     await repository.forget([*left, *unfinished(snapshots, now - grace)])
     await repository.prune()
-    return held(await repository.snapshots({"schedule": parts.spec.schedule}))
+    return await parts.held(repository)
 
 
 async def _tell(parts: Parts, answering: Sequence[Repository]) -> list[str]:

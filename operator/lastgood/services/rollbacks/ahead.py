@@ -43,8 +43,6 @@ class Ahead:
 
     facts: Facts | None = None
     """Read while the step before was being written."""
-    snapshot: tuple[str, str] = ("", "")
-    """Key of a revision, and the ControllerRevision that holds it."""
     rehearsed: list[Object] | None = None
     """A patch that the API server would accept."""
 

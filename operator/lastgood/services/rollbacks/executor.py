@@ -95,7 +95,7 @@ class Rollbacks:
         ``told`` is a write of the service's own status: nothing is put back before it has succeeded. ``facts`` are what
         `first_look` has just read.
         """
-        ahead = Ahead(facts, facts.snapshot if facts else ("", ""))
+        ahead = Ahead(facts)
         for _ in range(len(STEPS) + _TRIES):
             rollback = rollback_seen(body, await self._data.parts(body))
             facts = ahead.take() or (await gather(self._revisions, rollback, service) if service else Facts())
@@ -157,10 +157,10 @@ class Rollbacks:
                 return await self._end(body, todo, service, "Failed")
 
     async def _identify(self, step: _Step) -> Object:
-        body, seen, target, facts, ahead = step.body, step.seen, step.target, step.facts, step.ahead
+        body, seen, target, facts = step.body, step.seen, step.target, step.facts
         todo = replace(step.todo, message=f"{target.label} (revision {target.revision}) was seen to be good")
         fields = identified(seen, target, time.time())
-        if ahead.snapshot[0] == seen.key and not facts.problem and not _waits(rollback_seen(body)):
+        if facts.snapshot[0] == seen.key and not facts.problem and not _waits(rollback_seen(body)):
             # Nothing stands between the two steps: one write tells of both.
             said = step_change(body, todo, "Done", fields, time.time()) or {}
             drafted = {**body, "status": both(body.get("status") or {}, said)}
@@ -170,9 +170,8 @@ class Rollbacks:
             self._tell(body, todo, "Done", **fields),
             self._revisions.snapshot(step.service, seen, step.deployment, purpose="before-rollback"),
         )
-        ahead.snapshot = (seen.key, name)
         # What is prepared is read again before it is carried out.
-        ahead.facts = facts
+        step.ahead.facts = replace(facts, snapshot=(seen.key, name))
         return cast("Object", written)
 
     async def _prepare(self, step: _Step, first: tuple[Next, Change] | None = None) -> Object:
@@ -180,7 +179,7 @@ class Rollbacks:
         body, service, facts, ahead = step.body, step.service, step.facts, step.ahead
         if facts.problem:
             return await self._config_gone(step)
-        key, name = ahead.snapshot
+        key, name = facts.snapshot
         if key != step.seen.key:
             name = await self._revisions.snapshot(service, step.seen, step.deployment, purpose="before-rollback")
         diff = difference(step.deployment["spec"]["template"], facts.kept["data"]["template"])
