@@ -32,10 +32,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], out: str) -> 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["lastgood", *arguments]
-    code = main(arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sys.exit(code)
+    sys.exit(main(arguments))
 
 
 class Warm:

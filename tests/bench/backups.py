@@ -3,6 +3,7 @@
 Jobs are the processes that pods run, on folders of this machine. LASTGOOD_BENCH_GB says how much data (1).
 """
 
+import asyncio
 import json
 import os
 import statistics
@@ -22,6 +23,7 @@ from tests.bench.driver import Row, at_most
 from tests.integration.backups.postgres.conftest import Server, folder_of, serving
 
 from lastgood.api.backupjob import JobResult
+from lastgood.backups.postgres.tallying import prepare, tally
 
 ROUNDS = 3
 _SCALE_PER_GB = 67
@@ -172,12 +174,11 @@ def _texts(scale: int) -> Iterator[Server]:
         yield server
 
 
-def _sums(server: Server, database: str) -> float:
-    """Seconds for counts and sums of all rows, as a restore makes them to compare."""
+async def _sums(dsn: str) -> float:
+    """Seconds for the counts and sums of all rows that a restore compares."""
     begun = time.perf_counter()
-    for (table,) in server.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database):
-        query = f'SELECT count(*), sum(hashtextextended((t.*)::text COLLATE "C", 0)) FROM ONLY {table} AS t'
-        server.execute(query, database)
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        await tally(connection, await prepare(connection))
     return time.perf_counter() - begun
 
 
@@ -205,7 +206,7 @@ def _logical(data: AbstractContextManager[Server], what: str) -> tuple[list[Row]
             server.execute(f"CREATE DATABASE bare_{number}", "postgres")
             restore = [str(programs / "pg_restore"), "--exit-on-error", "-d", server.dsn(f"bare_{number}"), str(dump)]
             back.append(_run(restore).seconds)
-            sums.append(_sums(server, f"bare_{number}"))
+            sums.append(asyncio.run(_sums(server.dsn(f"bare_{number}"))))
             asked = {
                 "name": "back",
                 "uid": "back-1",
